@@ -1,0 +1,1 @@
+"""Words both sides speak: types, codec, sampling, tokenizer, errors, settings. Imports neither edge nor cloud."""

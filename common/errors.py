@@ -1,0 +1,81 @@
+"""The one tree of errors. Every error says what to do; the border translates each class to one gRPC status.
+
+    EventSpecError
+    ├── InputError              the user's input is at fault (INVALID_ARGUMENT)
+    │   ├── EventFormatError    an event file can't be read, or its contents make no sense
+    │   ├── VideoFormatError    a video can't be read or decoded
+    │   ├── PromptError         a prompt is empty, malformed or over the limit
+    │   ├── SettingsError       a setting, flag or settings file makes no sense
+    │   └── MessageError        a peer's message is malformed or over a limit
+    ├── ModelError              a model folder is missing, broken or of another kind (FAILED_PRECONDITION)
+    │   └── MismatchError       the two sides don't fit: wire version, tokenizer, vocabulary (FAILED_PRECONDITION)
+    ├── CapacityError           no room now: sessions, memory, queue (RESOURCE_EXHAUSTED, retryable)
+    ├── SessionError            no such session, or it is in another state (NOT_FOUND)
+    ├── LinkError               the peer can't be reached or was lost (UNAVAILABLE, retryable)
+    └── EngineError             the engine failed or died (INTERNAL; a dead engine is retryable)
+        └── EngineDeadError     the engine process is gone; sessions may resume (UNAVAILABLE, retryable)
+"""
+
+
+class EventSpecError(Exception):
+    """Root of everything this project raises on purpose. `str(error)` is one line that a user can act on."""
+
+    retryable = False
+
+
+class InputError(EventSpecError):
+    """What the user gave is at fault."""
+
+
+class EventFormatError(InputError):
+    """An event file is unreadable, truncated, hostile, or its contents make no sense."""
+
+
+class VideoFormatError(InputError):
+    """A video is unreadable, truncated, or can't be decoded."""
+
+
+class PromptError(InputError):
+    """A prompt is empty, malformed or over the limit."""
+
+
+class SettingsError(InputError):
+    """A setting, flag or settings file makes no sense."""
+
+
+class MessageError(InputError):
+    """A peer's message is malformed or over a limit."""
+
+
+class ModelError(EventSpecError):
+    """A model folder is missing, broken, or of another kind."""
+
+
+class MismatchError(ModelError):
+    """The two sides don't fit together: wire version, tokenizer or vocabulary."""
+
+
+class CapacityError(EventSpecError):
+    """No room now: sessions, memory or queue. Trying again later may work."""
+
+    retryable = True
+
+
+class SessionError(EventSpecError):
+    """No such session, or it isn't in a state that allows this."""
+
+
+class LinkError(EventSpecError):
+    """The peer can't be reached, or was lost. Trying again may work."""
+
+    retryable = True
+
+
+class EngineError(EventSpecError):
+    """The engine failed on this session."""
+
+
+class EngineDeadError(EngineError):
+    """The engine process is gone. It is being restarted; sessions may resume."""
+
+    retryable = True

@@ -1,0 +1,234 @@
+"""The vocabulary of the protocol as plain values. Knows nothing about protobuf, torch, clocks or sockets.
+
+Words (the field's own): the *target* is the verifier's model, the *drafter* the edge's. *Committed* tokens are the answer
+so far and belong to the cloud. A *position* is an index in the answer, from 0. A draft token is *accepted* iff it equals the
+target's choice at its position; the *correction* is the target's choice at the first mismatch, the *bonus* its choice after
+a fully accepted draft.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+WIRE_VERSION = 1
+
+
+class Pace(Enum):
+    """What the cloud does with a session that has no draft at hand."""
+
+    EAGER = "eager"  # decode one token itself: never slower than cloud-only
+    PATIENT = "patient"  # wait for the next draft, up to a deadline: fewer target passes a token
+
+
+class FinishReason(Enum):
+    """Why an answer ended."""
+
+    STOP = "stop"  # the target chose an end-of-sequence token
+    LENGTH = "length"  # the answer reached its length limit
+    CANCELLED = "cancelled"  # the asker went away or cancelled
+
+
+class FailureCode(Enum):
+    """Machine-readable reasons for a session's failure; each maps to one error class (`common/errors.py`)."""
+
+    INVALID = "invalid"
+    MISMATCH = "mismatch"
+    CAPACITY = "capacity"
+    UNKNOWN_SESSION = "unknown_session"
+    VIDEO = "video"
+    ENGINE = "engine"
+    UNAVAILABLE = "unavailable"
+
+
+class Stage(Enum):
+    """Stages of the cloud's work on a session before its first token."""
+
+    VIDEO_DECODE = "video_decode"
+    VISION_ENCODE = "vision_encode"
+    PREFILL = "prefill"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How the target chooses. `temperature` 0 is greedy; `top_k` 0 and `top_p` 1 switch the filters off."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature <= 100.0:  # also refuses NaN
+            raise ValueError(f"temperature must be between 0 and 100, not {self.temperature}")
+        if not 0 <= self.top_k < 2**31:
+            raise ValueError(f"top_k must be 0 (off) or positive, not {self.top_k}")
+        if not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed must be a 64-bit unsigned integer, not {self.seed}")
+
+    @property
+    def greedy(self) -> bool:
+        """True if the choice is the plain argmax of the logits."""
+        return self.temperature == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor on the wire: dtype name, shape, little-endian C-order bytes. Size is checked before a byte is used."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Draft tokens for answer positions `base_position ...`, drafted on a prefix whose hash is `prefix_hash`.
+
+    Exactly one of `token_ids` and `hidden_states` (shape [n, hidden]) carries the draft. `epoch` counts the session's
+    connections: a draft of an earlier one is stale. `draft_id` grows by one with every draft of a session.
+    """
+
+    draft_id: int
+    epoch: int
+    base_position: int
+    prefix_hash: int
+    token_ids: tuple[int, ...] = ()
+    hidden_states: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of drafted positions."""
+        return len(self.token_ids) if self.hidden_states is None else self.hidden_states.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class DrafterInfo:
+    """Who drafts: decides whether draft ids can be taken as they are."""
+
+    name: str = "none"
+    tokenizer_hash: str = ""
+    vocab_size: int = 0
+    hidden_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """First message of every stream. A resume names its epoch (> 0) and the committed tokens that the edge holds."""
+
+    session_id: str
+    question: str
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int = 128
+    pace: Pace = Pace.EAGER
+    patience_ms: int = 200
+    drafter: DrafterInfo = field(default_factory=DrafterInfo)
+    epoch: int = 0
+    committed: tuple[int, ...] = ()
+    wire_version: int = WIRE_VERSION
+
+    @property
+    def resume(self) -> bool:
+        """True if this continues a session whose earlier stream was lost."""
+        return self.epoch > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The asker no longer wants the answer; the cloud replies with `Finished(CANCELLED)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Goodbye: the session may be freed. A stream that ends without it is a lost peer, and its session is parked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The cloud's accepted limits. `video_needed` is False where a resumed session still holds its video."""
+
+    session_id: str
+    max_tokens: int
+    max_draft: int
+    committed_length: int = 0
+    video_needed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimings:
+    """The cloud's own share of a step, in microseconds; clocks of two machines are never compared."""
+
+    queue_us: int = 0
+    forward_us: int = 0
+    overhead_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Answer tokens that will never change, from `start_position` on.
+
+    `drafted` draft tokens were checked by this pass and the first `accepted` of `token_ids` were among them. `draft_id` is
+    the newest draft that the cloud has seen (0: none), `waiting` the number of sessions that had work in this step.
+    """
+
+    start_position: int
+    token_ids: tuple[int, ...]
+    drafted: int = 0
+    accepted: int = 0
+    draft_id: int = 0
+    waiting: int = 0
+    timings: StepTimings = field(default_factory=StepTimings)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A stage of the cloud's work is done. Times in microseconds since the cloud took the session in."""
+
+    stage: Stage
+    start_us: int
+    duration_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is complete. `target_passes` counts the forward passes that chose at least one of its tokens."""
+
+    reason: FinishReason
+    length: int
+    target_passes: int = 0
+    stale_drafts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The session failed; `retryable` says whether opening it again (as a resume) may help."""
+
+    code: FailureCode
+    message: str
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What `GetInfo` tells: whether two sides fit, and the limits at the door."""
+
+    wire_version: int
+    model_name: str
+    model_fingerprint: str
+    tokenizer_hash: str
+    vocab_size: int
+    hidden_size: int
+    video_frames: int
+    eos_token_ids: tuple[int, ...]
+    max_sessions: int
+    max_prompt_tokens: int
+    max_answer_tokens: int
+    max_draft: int
+    max_message_bytes: int
+    max_video_bytes: int
+
+
+EdgeMessage = Open | Draft | Cancel | Close
+CloudMessage = Opened | Commit | Progress | Finished | Failure
