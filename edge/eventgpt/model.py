@@ -12,18 +12,17 @@ All dimensions are configurable. Parameter names are the original's keys, as tra
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaModel
 
 from common.errors import InputError, PromptError
+from common.quantization import Quantization
 from edge.eventgpt.config import EventGPTConfig
 from edge.eventgpt.inputs import EventFrames, TokenIds, as_ids, as_pixels
 from edge.eventgpt.prompt import EVENT_PLACEHOLDER
-
-Quantization = Literal["4bit", "8bit"]
 
 
 class VisualTower(nn.Module):
@@ -75,7 +74,7 @@ class EventGPT(nn.Module):
         cls,
         folder: str | Path,
         *,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         quantization: Quantization | None = None,
         device: str | torch.device = "cpu",
     ) -> "EventGPT":
@@ -184,8 +183,8 @@ class EventGPT(nn.Module):
         """Logits [B, n, vocab] over the spliced sequence.
 
         Give either `inputs_embeds` or `input_ids`, the latter with `frames` (of one prompt) or `features` for
-        the placeholders. `attention_mask` and `position_ids` belong to the spliced sequence; they and `kwargs`
-        go to LLaMA unchanged.
+        the placeholders. `attention_mask` and `position_ids` belong to the spliced sequence; they and all
+        further arguments go to LLaMA unchanged.
 
         Raises:
             PromptError: ids, placeholders and features don't fit together.

@@ -86,7 +86,7 @@ def tower_config(values: dict[str, Any], folder: Path) -> dict[str, Any] | None:
         ModelError: the tower's folder has a broken `config.json`.
     """
     if isinstance(nested := values.get("vision_config"), dict):
-        return nested
+        return _vision_part(nested)
     name = values.get("mm_visual_tower")
     if not isinstance(name, str) or not name:
         return None
@@ -112,5 +112,10 @@ def _read_tower(path: Path) -> dict[str, Any]:
         raise ModelError(f"the vision tower's {path} can't be read ({error}): copy it again") from error
     if not isinstance(values, dict):
         raise ModelError(f"the vision tower's {path} is not a JSON object: copy it again")
+    return _vision_part(values)
+
+
+def _vision_part(values: dict[str, Any]) -> dict[str, Any]:
+    """The vision tower's dimensions in a CLIP config, which has them at the top or under `vision_config`."""
     nested = values.get("vision_config")
     return nested if isinstance(nested, dict) else values

@@ -1,0 +1,139 @@
+"""Reads a model folder: `config.json`, and weights in safetensors or torch files, in one piece or in shards.
+
+Torch files are pickles: they are read with `weights_only=True`, which admits tensors and refuses everything
+else, so nothing in them runs. Whatever is wrong with a folder becomes one `ModelError` that says what to do.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from common.errors import ModelError
+
+StateDict = dict[str, Tensor]
+
+# One-piece weights and the index of sharded ones, in order of preference.
+_WEIGHTS = (
+    ("model.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's `config.json`.
+
+    Raises:
+        ModelError: the folder or the file is missing, or it isn't a JSON object.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"there is no model folder {folder}: check the path")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} has no config.json, so it isn't a model folder: check the path")
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a model folder.
+
+    Raises:
+        ModelError: the file can't be read, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} can't be read ({error}): copy or download it again") from error
+    if not isinstance(values, dict):
+        raise ModelError(
+            f"{path} holds a JSON {type(values).__name__} instead of an object: download it again"
+        )
+    return values
+
+
+def read_weights(folder: Path) -> StateDict:
+    """All weights of a model folder, on the CPU, as they lie in its files (mapped where possible).
+
+    Raises:
+        ModelError: there are no weights, a file is missing, truncated, or holds more than weights.
+    """
+    for whole, index in _WEIGHTS:
+        if (folder / whole).is_file():
+            return _read_file(folder / whole)
+        if (folder / index).is_file():
+            return _read_shards(folder / index)
+    names = " or ".join(whole for whole, _ in _WEIGHTS)
+    raise ModelError(f"{folder} has no weights ({names}, in one piece or with an index): download it again")
+
+
+def rename_keys(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> StateDict:
+    """`state` with key prefixes replaced; of several prefixes that fit, the longest one counts."""
+    ordered = sorted(prefixes, key=len, reverse=True)
+    renamed: StateDict = {}
+    for key, tensor in state.items():
+        old = next((prefix for prefix in ordered if key.startswith(prefix)), "")
+        new = prefixes.get(old, "") + key[len(old) :]
+        if new in renamed:
+            raise ModelError(
+                f"the weight {new} occurs twice, under two spellings of its name: convert the model again"
+            )
+        renamed[new] = tensor
+    return renamed
+
+
+def _read_shards(index: Path) -> StateDict:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise ModelError(f"{index} has no weight_map from weights to files: download it again")
+    state: StateDict = {}
+    for name in sorted(set(weight_map.values())):
+        path = index.parent / name
+        if Path(name).name != name or not path.is_file():
+            raise ModelError(
+                f"{index.name} names the file {name}, which is not in {index.parent}: download it again"
+            )
+        state.update(_read_file(path))
+    if lost := weight_map.keys() - state.keys():
+        raise ModelError(
+            f"{index} promises {some(lost)}, which its files don't have: download the model again"
+        )
+    return state
+
+
+def _read_file(path: Path) -> StateDict:
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+            raise ModelError(
+                f"{path} is truncated or not safetensors ({error}): download it again"
+            ) from error
+    return _read_torch_file(path)
+
+
+def _read_torch_file(path: Path) -> StateDict:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:  # a hostile or truncated pickle can fail in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{path} is truncated or holds more than weights; it was refused and nothing in it was run "
+            f"({reason}): download it again, or convert it to safetensors where it was made"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(
+            f"{path} doesn't hold a dictionary of weights: convert it to safetensors where it was made"
+        )
+    return dict(state)
+
+
+def some(names: "set[str]", most: int = 3) -> str:
+    """A few of `names` for a message."""
+    listed = ", ".join(sorted(names)[:most])
+    return f"{listed} and {len(names) - most} more" if len(names) > most else listed
