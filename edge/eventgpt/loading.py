@@ -1,7 +1,7 @@
 """Reads and writes EventGPT checkpoints: the original's layout and the project's own.
 
-Both have a `config.json` and the same weights. The original's config lacks the vision tower's dimensions; they
-are taken from the tower's own config and from the weights themselves.
+Both have a `config.json` and the same weights. The original's config lacks the vision tower's dimensions;
+they are taken from the tower's own config and from the weights themselves.
 """
 
 import dataclasses
@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from common.errors import ModelError
+from common.errors import MismatchError, ModelError
 from common.model_files import StateDict, read_config, read_weights, rename_keys
 from common.model_loading import as_device, as_dtype, build_empty, fill, finish
 from common.quantization import check_quantization
+from common.tokenizer import Tokenizer
 from edge.eventgpt.config import MODEL_TYPE, EventGPTConfig
 from edge.eventgpt.model import EventGPT
 from edge.eventgpt.original import config_from_original, tower_config
@@ -54,6 +55,7 @@ def load_eventgpt(
     fill(model, state, folder)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
+    model.vocab_size = _vocabulary(config, folder)
     return finish(model, model.model.layers, dtype=dtype, quantization=quantization, device=device)
 
 
@@ -103,7 +105,7 @@ def with_dimensions_of_weights(
 
 
 def _tower_dimensions(config: EventGPTConfig, state: StateDict) -> dict[str, Any]:
-    """What the tower's weights show of its dimensions; incomplete ones show nothing and are reported later."""
+    """What the tower's weights show of its dimensions; incomplete ones show nothing and fail later."""
     patch = state.get(f"{_TOWER}embeddings.patch_embedding.weight")
     positions = state.get(f"{_TOWER}embeddings.position_embedding.weight")
     mlp = state.get(f"{_TOWER}encoder.layers.0.mlp.fc1.weight")
@@ -120,6 +122,19 @@ def _tower_dimensions(config: EventGPTConfig, state: StateDict) -> dict[str, Any
         "vision_intermediate_size": mlp.shape[0],
         "vision_num_hidden_layers": len(layers),
     }
+
+
+def _vocabulary(config: EventGPTConfig, folder: Path) -> int:
+    """Ids that mean something: those of the folder's tokenizer, or the whole table if it has none."""
+    if not any((place / "tokenizer.json").is_file() for place in (folder, folder.resolve().parent)):
+        return config.vocab_size
+    size = min(Tokenizer.from_folder(folder).vocab_size, config.vocab_size)
+    if lost := {token for token in config.eos_token_ids if token >= size}:
+        raise MismatchError(
+            f"{folder} ends its answers with {sorted(lost)}, which its tokenizer of {size} ids doesn't have: "
+            "put the model's own tokenizer.json there"
+        )
+    return size
 
 
 def _named_as_here(state: StateDict) -> StateDict:

@@ -55,6 +55,7 @@ class EventGPT(nn.Module):
 
     Attributes:
         config: its dimensions.
+        vocab_size: ids from here on mean nothing: the table may be longer than the tokenizer's vocabulary.
         model: the LLaMA layers, with the vision tower, projector and adaptor as children.
         lm_head: hidden states to logits.
     """
@@ -62,6 +63,7 @@ class EventGPT(nn.Module):
     def __init__(self, config: EventGPTConfig) -> None:
         super().__init__()
         self.config = config
+        self.vocab_size = config.vocab_size
         self.model = EventChatModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:

@@ -1,10 +1,10 @@
 """Reads the original checkpoint's `config.json`: a LLaMA config of `model_type` "EventChat_llama"."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from common.errors import ModelError
+from common.model_files import read_json
 from edge.eventgpt.config import MODEL_TYPE, EventGPTConfig
 
 ORIGINAL_MODEL_TYPE = "EventChat_llama"
@@ -101,18 +101,8 @@ def tower_config(values: dict[str, Any], folder: Path) -> dict[str, Any] | None:
     for place in places:
         path = place / "config.json"
         if path.is_file() and place.resolve() != folder.resolve():
-            return _read_tower(path)
+            return _vision_part(read_json(path))
     return None
-
-
-def _read_tower(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the vision tower's {path} can't be read ({error}): copy it again") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"the vision tower's {path} is not a JSON object: copy it again")
-    return _vision_part(values)
 
 
 def _vision_part(values: dict[str, Any]) -> dict[str, Any]:

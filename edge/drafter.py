@@ -1,0 +1,214 @@
+"""Drafts the answer ahead of the cloud, and goes back by moving a number when the cloud says otherwise.
+
+One `Drafter` belongs to one answer; several share a model. Its keys and values lie in storage of its own:
+
+    positions    0 ........ prompt ........ | answer[0] answer[1] ...
+                                            `- stored: how many of them are valid
+
+`commit` replaces ids and lowers `stored`; ids not stored yet are fed in one forward by the next draft.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from common.errors import MismatchError, PromptError, SessionError
+from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
+from common.sampling import choose
+from common.types import SamplingParams
+from edge.eventgpt.inputs import EventFrames, TokenIds, as_ids
+from edge.eventgpt.model import EventGPT
+
+GREEDY = SamplingParams()
+
+
+class Drafter:
+    """One answer's drafts.
+
+    Attributes:
+        sampling: how it chooses; the target's parameters and seed couple its choices to the target's.
+        drafted: ids of the last `draft`.
+    """
+
+    def __init__(
+        self,
+        model: EventGPT,
+        *,
+        sampling: SamplingParams = GREEDY,
+        vocab_size: int | None = None,
+        max_tokens: int = 1024,
+    ) -> None:
+        """Draft with `model`.
+
+        Args:
+            model: shared with other drafters; its attention is switched to the packed one.
+            sampling: the target's sampling parameters.
+            vocab_size: ids from here on are never drafted; by default `model.vocab_size`.
+            max_tokens: longest answer to make room for.
+        """
+        use_packed_attention(model.model)
+        self.sampling = sampling
+        self.drafted: list[int] = []
+        self._model = model
+        self._vocab_size = min(vocab_size or model.vocab_size, model.vocab_size)
+        self._max_tokens = max_tokens
+        self._eos = model.config.eos_token_ids
+        self._closed = False
+        self._storage: KVStorage | None = None
+        self._prompt_length = 0
+        self._stored = 0
+        self._answer: list[int] = []
+        self._last_hidden: Tensor | None = None  # of the last stored position, [1, hidden]
+        self._hidden: list[Tensor] = []
+
+    @property
+    def position(self) -> int:
+        """The next answer position to draft: the length of the answer as this drafter knows it."""
+        return len(self._answer)
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The answer as this drafter knows it: what was committed, continued by its own drafts."""
+        return tuple(self._answer)
+
+    @property
+    def finished(self) -> bool:
+        """True if nothing can follow: the answer ends in an end-of-sequence id, or there is no room."""
+        return self._ended() or (self._storage is not None and self._room() < 1)
+
+    @property
+    def hidden_states(self) -> Tensor:
+        """Hidden states [n, hidden] after the final norm, from which the last `draft` chose its ids."""
+        if not self._hidden:
+            return torch.empty(0, self._model.config.hidden_size, dtype=self._model.dtype)
+        return torch.cat(self._hidden)
+
+    @torch.inference_mode()
+    def prefill(
+        self, prompt_ids: TokenIds, frames: EventFrames | None = None, *, features: Tensor | None = None
+    ) -> None:
+        """Take in a prompt and what the camera saw; any earlier answer is forgotten.
+
+        Args:
+            prompt_ids: ids of one prompt, with `EVENT_PLACEHOLDER` where the events go.
+            frames: pictures of the events, uint8 RGB or preprocessed pixels; None if there are no events.
+            features: in place of `frames`, what `model.encode` made of them.
+
+        Raises:
+            PromptError: the prompt and frames don't fit together, or are too long for the model.
+            InputError: the frames can't be used.
+            SessionError: the drafter was closed.
+        """
+        self._check_open()
+        if frames is not None:
+            features = self._model.encode(frames)
+        embeddings = self._embed_prompt(prompt_ids, features)
+        length = embeddings.shape[0]
+        self._reserve(length)
+        self._answer, self._hidden, self.drafted = [], [], []
+        self._prompt_length, self._stored = length, 0
+        self._feed(embeddings)
+
+    @torch.inference_mode()
+    def draft(self, count: int) -> list[int]:
+        """Draft the next ids of the answer, at most `count`.
+
+        Fewer come back where an end-of-sequence id was drafted or there is no more room; after that, none.
+
+        Raises:
+            SessionError: nothing was prefilled.
+        """
+        if self._last_hidden is None:
+            raise SessionError("the drafter has no prompt yet: prefill comes before draft")
+        self.drafted, self._hidden = [], []
+        for _ in range(min(count, self._room())):
+            if self._ended():
+                break
+            if pending := self._answer[self._stored - self._prompt_length :]:
+                self._feed(self._embed(pending))
+            logits = self._model.lm_head(self._last_hidden)[:, : self._vocab_size]
+            token = choose(logits, self.sampling, [len(self._answer)])[0]
+            self._answer.append(token)
+            self.drafted.append(token)
+            self._hidden.append(self._last_hidden)
+        return list(self.drafted)
+
+    def commit(self, position: int, ids: Sequence[int]) -> None:
+        """The answer from `position` on is `ids`, says the cloud.
+
+        Ids that agree with what was drafted cost nothing, and the drafts behind them stay. At the first that
+        disagrees the drafter goes back, and its next draft continues from the last of `ids`.
+
+        Raises:
+            SessionError: `position` lies beyond what this drafter knows, so ids between are missing.
+            MismatchError: an id is outside the drafter's vocabulary.
+        """
+        known = len(self._answer)
+        if self._last_hidden is None or not 0 <= position <= known:
+            raise SessionError(
+                f"a commit at position {position} doesn't join the drafter's answer of {known} ids"
+            )
+        for offset, token in enumerate(ids):
+            if not 0 <= token < self._model.config.vocab_size:
+                raise MismatchError(
+                    f"the cloud committed id {token}, which the drafter's vocabulary doesn't have"
+                )
+            if position + offset >= known or self._answer[position + offset] != token:
+                self._go_back(position + offset, ids[offset:])
+                return
+
+    def close(self) -> None:
+        """Free the memory. The drafter can't be used any more."""
+        self._closed = True
+        self._storage = self._last_hidden = None
+        self._answer, self._hidden, self.drafted = [], [], []
+
+    def _go_back(self, position: int, ids: Sequence[int]) -> None:
+        """From answer position `position` on, what is known is `ids` instead."""
+        self._answer[position:] = ids
+        self._stored = min(self._stored, self._prompt_length + position)
+
+    def _ended(self) -> bool:
+        return bool(self._answer) and self._answer[-1] in self._eos
+
+    def _room(self) -> int:
+        """Answer positions left. The last one is chosen but never stored, hence the 1."""
+        capacity = self._storage.capacity if self._storage is not None else 0
+        return capacity + 1 - self._prompt_length - len(self._answer)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionError("the drafter was closed: make a new one")
+
+    def _reserve(self, length: int) -> None:
+        """Make room for a prompt of `length` and the longest answer behind it."""
+        capacity = min(length + self._max_tokens, self._model.config.max_position_embeddings)
+        if capacity < length:
+            raise PromptError(f"the prompt takes {length} positions, the drafter has {capacity}: ask shorter")
+        if self._storage is None or self._storage.capacity < capacity:
+            self._storage = KVStorage.for_model(self._model.model, slots=1, capacity=capacity)
+
+    def _embed_prompt(self, prompt_ids: TokenIds, features: Tensor | None) -> Tensor:
+        ids = as_ids(prompt_ids, self._model.device)
+        if ids.shape[0] != 1:
+            raise PromptError(f"a drafter takes one prompt, not a batch of {ids.shape[0]}")
+        embeddings = self._model.splice(ids, features)[0]
+        length = ids.shape[1] + (features.shape[-2] - 1 if features is not None else 0)
+        if length > embeddings.shape[0]:
+            raise PromptError(
+                f"the prompt takes {length} positions with its events, EventGPT would cut it at "
+                f"{embeddings.shape[0]}: ask shorter"
+            )
+        return embeddings
+
+    def _embed(self, ids: Sequence[int]) -> Tensor:
+        embeddings: Tensor = self._model.model.embed_tokens(torch.tensor(ids, device=self._model.device))
+        return embeddings
+
+    def _feed(self, embeddings: Tensor) -> None:
+        """Store the next positions, whose embeddings [n, hidden] these are, in one forward."""
+        assert self._storage is not None
+        plan = PackedPlan([Segment(0, self._stored, embeddings.shape[0])], self._storage)
+        self._last_hidden = packed_forward(self._model.model, embeddings, plan)[-1:]
+        self._stored += embeddings.shape[0]
