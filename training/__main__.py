@@ -1,0 +1,123 @@
+"""`eventspec-train`: make the tiny pair, from the world's first scene to the shipped weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help=(
+        "Make the tiny pair. In order: `data`, `target`, `drafter`, `evaluate`, `pack`. "
+        "Everything is a function of its seed, and everything that takes long goes on where it was left."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+DataFolder = Annotated[Path, typer.Option(help="Folder of the training data.")]
+RunFolder = Annotated[
+    Path, typer.Option(help="Folder of checkpoints and logs; training goes on from what is there.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of weights, batches and noise.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Stop after this many steps (and go on another time).")
+]
+
+
+@app.command()
+def data(
+    out: DataFolder = Path("runs/data"),
+    shards: Annotated[int, typer.Option(min=1, help="Shards of 1,000 scenes (about 95 MB each).")] = 20,
+) -> None:
+    """Generate scenes, video frames, event frames, questions and answers. Shards that are there are kept."""
+    from training.commands import make_data
+
+    make_data(out, shards)
+
+
+@app.command()
+def target(
+    data_folder: DataFolder = Path("runs/data"),
+    out: RunFolder = Path("runs/target"),
+    seed: Seed = 0,
+    threads: Threads = 1,
+    limit: Limit = None,
+) -> None:
+    """Train the target (Video-LLaVA in small). About two hours on one core with bfloat16; Ctrl-C saves."""
+    from training.commands import train
+
+    train("target", data_folder, out, seed, threads, limit)
+
+
+@app.command()
+def drafter(
+    data_folder: DataFolder = Path("runs/data"),
+    out: RunFolder = Path("runs/drafter"),
+    seed: Seed = 0,
+    threads: Threads = 1,
+    limit: Limit = None,
+) -> None:
+    """Train the drafter (EventGPT in small) on the same answers, from events alone.
+
+    Less than an hour; Ctrl-C saves.
+    """
+    from training.commands import train
+
+    train("drafter", data_folder, out, seed, threads, limit)
+
+
+@app.command()
+def evaluate(
+    pair: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a packed pair; without it, the checkpoints in `runs` are taken."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder with the runs `target` and `drafter`.")] = Path("runs"),
+    scenes: Annotated[int, typer.Option(min=1, help="Number of held-out scenes.")] = 200,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Also write the figures to this file.")
+    ] = None,
+) -> None:
+    """Measure the pair on held-out scenes.
+
+    Right answers by kind, acceptance by class and position, cost of a forward.
+    """
+    from training.commands import run_evaluation
+
+    run_evaluation(pair, runs, scenes, json_out)
+
+
+@app.command()
+def pack(
+    runs: Annotated[Path, typer.Option(help="Folder with the runs `target` and `drafter`.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Where the pair goes.")] = Path("common/tiny"),
+    scenes: Annotated[
+        int, typer.Option(min=1, help="Held-out scenes for the figures in the model cards.")
+    ] = 500,
+) -> None:
+    """Write the pair as it is shipped.
+
+    Fp16 weights, one tokenizer, model cards with measured figures, clips.
+    """
+    from training.commands import run_pack
+
+    run_pack(runs, out, scenes)
+
+
+def main() -> None:
+    """Entry point of `eventspec-train`; errors of this project end in one line and status 2."""
+    from common.errors import EventSpecError
+
+    try:
+        app()
+    except EventSpecError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Batches from shards: frames, and many question-answer pairs of a scene in one row behind one prefix.
+
+A row is `prefix | pair | pair | ... | padding`. Every pair sees the prefix and itself, nothing else, and
+its positions go on from the prefix, so a row's loss is the sum of what the pairs would give one by one,
+while the prefix is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from common.errors import SettingsError
+
+PADDING = -1
+Pair = tuple[Sequence[int], Sequence[int]]
+"""Ids of the prompt's own part and of the answer (EOS included)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedText:
+    """Text of B packed rows of M tokens.
+
+    Attributes:
+        ids: int64 [B, M], 0 where padded.
+        owner: int64 [B, M], the number of the pair from 0, or `PADDING`.
+        offsets: int64 [B, M], the position within the pair.
+        goals: int64 [B, M], the id to predict after this token, or -100 where there is no loss.
+    """
+
+    ids: Tensor
+    owner: Tensor
+    offsets: Tensor
+    goals: Tensor
+
+
+def pack_pairs(rows: Sequence[Sequence[Pair]], room: int) -> PackedText:
+    """Lay the pairs of each row one after the other; pairs that don't fit into `room` tokens are left out.
+
+    Raises:
+        SettingsError: the first pair of a row doesn't fit.
+    """
+    shape = (len(rows), room)
+    ids, offsets = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    owner, goals = np.full(shape, PADDING, np.int64), np.full(shape, -100, np.int64)
+    for row, pairs in enumerate(rows):
+        at = 0
+        for number, (prompt, answer) in enumerate(pairs):
+            size = len(prompt) + len(answer)
+            if at + size > room:
+                if at == 0:
+                    raise SettingsError(
+                        f"a pair of {size} tokens doesn't fit into rows of {room}; give rows more room"
+                    )
+                continue
+            ids[row, at : at + size] = [*prompt, *answer]
+            owner[row, at : at + size] = number
+            offsets[row, at : at + size] = np.arange(size)
+            goals[row, at + len(prompt) - 1 : at + size - 1] = answer
+            at += size
+    return PackedText(*(torch.from_numpy(array) for array in (ids, owner, offsets, goals)))
+
+
+def packed_mask(owner: Tensor, prefix: int) -> Tensor:
+    """Who sees whom.
+
+    Bool [B, 1, prefix + M, prefix + M] for rows of `owner` [B, M] behind `prefix` shared tokens.
+    """
+    batch, room = owner.shape
+    shared = torch.full((batch, prefix), PADDING - 1)
+    group = torch.cat([shared, owner], dim=1)
+    length = prefix + room
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    is_prefix = torch.arange(length) < prefix
+    same = group[:, :, None] == group[:, None, :]
+    return (causal & (same | is_prefix))[:, None]
+
+
+def packed_positions(offsets: Tensor, prefix: int) -> Tensor:
+    """Positions int64 [B, prefix + M]: the prefix counts up, every pair goes on from its end."""
+    shared = torch.arange(prefix).expand(len(offsets), prefix)
+    return torch.cat([shared, prefix + offsets], dim=1)
+
+
+class Shards:
+    """Training data on disk, memory-mapped.
+
+    `sense` is `frames` (the target's video) or `events` (the drafter's frames).
+    """
+
+    def __init__(self, folder: Path, sense: str) -> None:
+        """Open every shard in `folder` that has pictures of this sense.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        kind = "video" if sense == "frames" else "events"
+        names = sorted(path.name.removesuffix(f".{sense}.npy") for path in folder.glob(f"*.{sense}.npy"))
+        names = [
+            name
+            for name in names
+            if all((folder / f"{name}.{part}.done").exists() for part in ("video", kind))
+        ]
+        if not names:
+            raise SettingsError(
+                f"no training data in {folder}; run `eventspec-train data --out {folder}` first"
+            )
+        self._frames = [np.load(folder / f"{name}.{sense}.npy", mmap_mode="r") for name in names]
+        self._labels = [np.load(folder / f"{name}.{kind.removesuffix('s')}_labels.npy") for name in names]
+        self._text: list[dict[str, npt.NDArray[Any]]] = [
+            dict(np.load(folder / f"{name}.text.npz")) for name in names
+        ]
+        self._size = len(self._frames[0])
+
+    def __len__(self) -> int:
+        """Number of scenes."""
+        return self._size * len(self._frames)
+
+    def draw(self, count: int, step: int, seed: int) -> npt.NDArray[np.int64]:
+        """Scenes of this step, int64 [count].
+
+        Each epoch is one shuffle of all, as a pure function of seed and step.
+        """
+        places = np.arange(step * count, (step + 1) * count)
+        epochs = places // len(self)
+        shuffles = {
+            int(e): np.random.default_rng([seed, int(e)]).permutation(len(self)) for e in np.unique(epochs)
+        }
+        return np.array(
+            [shuffles[int(e)][p % len(self)] for e, p in zip(epochs, places, strict=True)], np.int64
+        )
+
+    def frames(self, scenes: npt.NDArray[np.int64]) -> Tensor:
+        """Frames of the scenes, uint8 [B, T, S, S, 3]."""
+        return torch.from_numpy(np.stack([self._frames[i // self._size][i % self._size] for i in scenes]))
+
+    def labels(self, scenes: npt.NDArray[np.int64]) -> Tensor:
+        """Dense labels of the scenes, int64 [B, T, 16, fields]."""
+        picked = np.stack([self._labels[i // self._size][i % self._size] for i in scenes])
+        return torch.from_numpy(picked.astype(np.int64))
+
+    def pairs(self, scene: int, rng: np.random.Generator) -> list[Pair]:
+        """All pairs of a scene in random order, without the line break that ends the prefix."""
+        text, local = self._text[scene // self._size], scene % self._size
+        per_scene = len(text["answers"]) // self._size
+        found: list[Pair] = []
+        for index in rng.permutation(per_scene) + local * per_scene:
+            start, end = text["starts"][index : index + 2]
+            tokens = text["tokens"][start:end].tolist()
+            split = int(text["answers"][index])
+            found.append((tokens[1:split], tokens[split:]))
+        return found

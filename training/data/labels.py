@@ -1,0 +1,66 @@
+"""Dense labels for the warm-up of the vision towers: what lies where in each frame, from the scene itself.
+
+A tower that has learned to say, patch by patch, what it sees gives the language model something to read
+from its first step on. Labels are int8 rows, one for each patch of each frame, with -1 everywhere where no
+thing's centre lies in the patch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from training.world.scenes import COLOURS, DIRECTIONS, SENSOR, SHAPES, SIZES, Scene, Thing
+
+GRID = 4
+"""Patches along each side of a frame (56 pixels, patches of 14)."""
+
+VIDEO_FIELDS = {"colour": len(COLOURS), "shape": len(SHAPES), "size": len(SIZES), "x": 8, "y": 8}
+EVENT_FIELDS = {
+    "motion": len(DIRECTIONS) + 1,
+    "speed": 3,
+    "shape": len(SHAPES),
+    "size": len(SIZES),
+    "x": 8,
+    "y": 8,
+}
+"""Fields of a label and their numbers of classes; x and y are eighths of the patch."""
+
+LabelArray = npt.NDArray[np.int8]
+
+
+def video_labels(scene: Scene, times: npt.NDArray[np.float64]) -> LabelArray:
+    """Labels of the video frames at `times`, int8 [T, 16, 5] in the order of `VIDEO_FIELDS`."""
+    labels = np.full((len(times), GRID * GRID, len(VIDEO_FIELDS)), -1, np.int8)
+    for row, time in zip(labels, times, strict=True):
+        for thing in scene.things:
+            if thing.visible(float(time)):
+                what = (COLOURS.index(thing.colour), SHAPES.index(thing.shape), SIZES.index(thing.size))
+                _put(row, thing, float(time), what)
+    return labels
+
+
+def event_labels(scene: Scene, edges: npt.NDArray[np.float64]) -> LabelArray:
+    """Labels of event frames between times `edges` [T + 1], int8 [T, 16, 6] in the order of `EVENT_FIELDS`.
+
+    Only things that fire in the slice are there: those that move, appear or leave in it. Their place is
+    that at the slice's end.
+    """
+    labels = np.full((len(edges) - 1, GRID * GRID, len(EVENT_FIELDS)), -1, np.int8)
+    for row, start, end in zip(labels, edges[:-1], edges[1:], strict=True):
+        for thing in scene.things:
+            changes = any(at is not None and start <= at < end for at in (thing.appears, thing.leaves))
+            alive = thing.first < end and thing.last > start
+            if alive and (thing.motion or changes):
+                motion = DIRECTIONS.index(thing.motion) if thing.motion else len(DIRECTIONS)
+                speed = {"slowly": 0, "quickly": 1, None: 2}[thing.speed]
+                what = (motion, speed, SHAPES.index(thing.shape), SIZES.index(thing.size))
+                _put(row, thing, min(float(end), thing.last), what)
+    return labels
+
+
+def _put(row: LabelArray, thing: Thing, time: float, what: Iterable[int]) -> None:
+    x, y = (min(max(value / SENSOR * GRID, 0.0), GRID - 1e-6) for value in thing.at(time))
+    row[int(y) * GRID + int(x)] = (*what, int(x % 1 * 8), int(y % 1 * 8))

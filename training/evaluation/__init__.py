@@ -1,0 +1,1 @@
+"""How good the tiny pair is on scenes that nobody trained on."""

@@ -1,0 +1,59 @@
+"""What a single-token forward costs each model, measured in one run through the code that serves them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
+from training.models import Learner
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Median milliseconds of one single-token forward (logits included)."""
+
+    target_ms: float
+    drafter_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """How many drafter forwards one target forward costs."""
+        return self.target_ms / self.drafter_ms
+
+
+def measure_costs(target: Learner, drafter: Learner, rounds: int = 200) -> Costs:
+    """Time both models in turns (a busy machine is busy for both), each behind a prefix of its own length."""
+    models = (_Stepper(target, 150), _Stepper(drafter, 40))
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for model, found in zip(models, times, strict=True):
+            began = time.perf_counter()
+            model.step()
+            found.append(time.perf_counter() - began)
+    target_s, drafter_s = (sorted(found)[len(found) // 2] for found in times)
+    return Costs(target_s * 1e3, drafter_s * 1e3)
+
+
+class _Stepper:
+    """One model that computes its next token again and again."""
+
+    def __init__(self, learner: Learner, prefix: int) -> None:
+        self.language, self.head, self.prefix = learner.language, learner.lm_head, prefix
+        use_packed_attention(self.language)
+        self.storage = KVStorage.for_model(self.language, slots=1, capacity=prefix + 8)
+        self._forward(torch.zeros(prefix, dtype=torch.long), 0)
+        self.step()
+
+    def step(self) -> Tensor:
+        return self._forward(torch.zeros(1, dtype=torch.long), self.prefix)
+
+    @torch.no_grad()
+    def _forward(self, ids: Tensor, start: int) -> Tensor:
+        plan = PackedPlan([Segment(slot=0, start=start, count=len(ids))], self.storage)
+        hidden = packed_forward(self.language, self.language.embed_tokens(ids), plan)
+        logits: Tensor = self.head(hidden[-1:])
+        return logits

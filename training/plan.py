@@ -1,0 +1,52 @@
+"""How each model is trained: phases, each with its own objective, steps and one-cycle learning rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One stretch of training.
+
+    Attributes:
+        name: for logs and checkpoints.
+        goal: `patches` (dense labels, vision tower only) or `answers`.
+        steps: optimiser steps.
+        rate: the peak learning rate.
+        batch: scenes a step.
+        room: tokens of text a row (answers only).
+        layers: layers of the language model from this phase on; missing ones are inserted as identities.
+        warm: share of the steps in which the rate rises.
+    """
+
+    name: str
+    goal: Literal["patches", "answers"]
+    steps: int
+    rate: float
+    batch: int
+    layers: int
+    room: int = 160
+    warm: float = 0.1
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of `step`: up in a straight line, down along a cosine to a fiftieth."""
+        rise = max(1, round(self.steps * self.warm))
+        if step < rise:
+            return self.rate * (step + 1) / rise
+        left = (step - rise) / max(1, self.steps - rise)
+        return self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * left)))
+
+
+TARGET_PLAN = (
+    Phase("see", "patches", steps=1500, rate=2e-3, batch=32, layers=4),
+    Phase("speak", "answers", steps=4000, rate=1.5e-3, batch=16, layers=4),
+    Phase("deepen", "answers", steps=500, rate=5e-4, batch=16, layers=8),
+)
+
+DRAFTER_PLAN = (
+    Phase("see", "patches", steps=1500, rate=2e-3, batch=32, layers=2),
+    Phase("speak", "answers", steps=6000, rate=2e-3, batch=32, layers=2),
+)
