@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} can't be read ({error}): copy or download it again") from error
+        raise ModelError(f"{path} can't be read ({one_line(error)}): copy or download it again") from error
     if not isinstance(values, dict):
         raise ModelError(
             f"{path} holds a JSON {type(values).__name__} instead of an object: download it again"
@@ -112,7 +112,7 @@ def _read_file(path: Path) -> StateDict:
             return load_file(path)
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{path} is truncated or not safetensors ({error}): download it again"
+                f"{path} is truncated or not safetensors ({one_line(error)}): download it again"
             ) from error
     return _read_torch_file(path)
 
@@ -121,10 +121,9 @@ def _read_torch_file(path: Path) -> StateDict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a hostile or truncated pickle can fail in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{path} is truncated or holds more than weights; it was refused and nothing in it was run "
-            f"({reason}): download it again, or convert it to safetensors where it was made"
+            f"({one_line(error)}): download it again, or convert it to safetensors where it was made"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(
@@ -137,3 +136,9 @@ def some(names: "set[str]", most: int = 3) -> str:
     """A few of `names` for a message."""
     listed = ", ".join(sorted(names)[:most])
     return f"{listed} and {len(names) - most} more" if len(names) > most else listed
+
+
+def one_line(error: Exception, most: int = 200) -> str:
+    """The beginning of an error's message on one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -10,7 +10,7 @@ from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from common.errors import ModelError, SettingsError
-from common.model_files import some
+from common.model_files import one_line, some
 from common.quantization import Quantization, quantize_linears
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -39,8 +39,7 @@ def as_device(device: torch.device | str) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise SettingsError(f"device {device} can't be used here ({reason}): try cpu") from error
+        raise SettingsError(f"device {device} can't be used here ({one_line(error)}): try cpu") from error
     return found
 
 
@@ -55,8 +54,8 @@ def build_empty(build: Callable[[], Model]) -> Model:
             model = build()
     except ModelError:
         raise
-    except (ValueError, TypeError, RuntimeError, ZeroDivisionError, KeyError) as error:
-        raise ModelError(f"the dimensions in config.json don't make a model ({error}): check it") from error
+    except Exception as error:  # transformers' validators raise errors of many kinds
+        raise ModelError(f"config.json doesn't describe a model ({one_line(error)}): check it") from error
     for module in model.modules():
         if isinstance(module, LlamaRotaryEmbedding):
             fresh = LlamaRotaryEmbedding(module.config)

@@ -29,8 +29,8 @@ def quantize_linears(
 ) -> int:
     """Replace every `nn.Linear` under `root` by its quantised version on `device`; returns how many.
 
-    Layers whose output size isn't a multiple of 64 stay as they are: the kernels don't take them, and such layers
-    are too small for it to matter.
+    Layers whose output size isn't a multiple of 64 stay as they are: the kernels don't take them, and such
+    layers are too small for it to matter.
 
     Raises:
         ModelError: bitsandbytes isn't installed.
