@@ -1,13 +1,21 @@
 """Event streams at the edge: files, windows, EventGPT's raster, a simulator. Imports numpy alone."""
 
+from edge.events.formats import load_events, save_events
+from edge.events.inspection import EventInfo, inspect_events
+from edge.events.raster import raster
 from edge.events.simulate import EventSimulator, SimulatorSettings, simulate_events
 from edge.events.types import Events, concatenate, empty_events
 
 __all__ = [
+    "EventInfo",
     "EventSimulator",
     "Events",
     "SimulatorSettings",
     "concatenate",
     "empty_events",
+    "inspect_events",
+    "load_events",
+    "raster",
+    "save_events",
     "simulate_events",
 ]

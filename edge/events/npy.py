@@ -1,0 +1,64 @@
+"""EventGPT's recordings: a `.npy` file that holds a pickled dict of arrays x, y, t, p."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from common.errors import EventFormatError
+from edge.events.npy_header import read_npy_header
+from edge.events.pickled import read_pickled_dict
+from edge.events.reading import DEFAULT_SENSOR, MAX_EVENTS, Request, events_from_columns
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from edge.events.types import Events
+
+_MAX_BYTES = MAX_EVENTS * 32 + 65_536  # four columns of 64 bits at most
+
+
+def read(path: Path, request: Request) -> Events:
+    """Read a recording. The sensor is 640x480 if neither the file nor the caller names one.
+
+    Raises:
+        EventFormatError: anything that isn't a dict of four integer columns, hostile pickles included.
+    """
+    if path.stat().st_size > _MAX_BYTES:
+        raise EventFormatError(
+            f"{path.stat().st_size:,} bytes are too many for this format; convert it to DSEC h5"
+        )
+    with path.open("rb") as file:
+        _check_header(file)
+        columns = read_pickled_dict(file.read())
+    return request.cut(events_from_columns(columns, request.sensor or _own_sensor(columns)))
+
+
+def write(file: BinaryIO, events: Events) -> None:
+    """Write EventGPT's dict, with two more keys, `width` and `height`, which the original doesn't look at."""
+    columns = {
+        "x": events.x,
+        "y": events.y,
+        "t": events.t,
+        "p": events.p,
+        "width": events.width,
+        "height": events.height,
+    }
+    np.save(file, np.array(columns, dtype=object), allow_pickle=True)
+
+
+def _check_header(file: BinaryIO) -> None:
+    shape, dtype = read_npy_header(file)
+    if dtype != np.dtype(object) or shape != ():
+        raise EventFormatError(
+            f"the file is an array of {dtype} {list(shape)}; EventGPT's recordings are a dict of x, y, t, p"
+        )
+
+
+def _own_sensor(columns: dict[str, Any]) -> tuple[int, int]:
+    width, height = columns.get("width"), columns.get("height")
+    if isinstance(width, int) and isinstance(height, int):
+        return width, height
+    return DEFAULT_SENSOR

@@ -1,0 +1,30 @@
+"""The header of numpy's `.npy` format, for the two formats that contain it."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from common.errors import EventFormatError
+
+
+def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and dtype of the array that follows in `file`.
+
+    Raises:
+        EventFormatError: the header is damaged.
+    """
+    try:
+        if npy_format.read_magic(file) == (1, 0):
+            shape, _, dtype = npy_format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = npy_format.read_array_header_2_0(file)
+    except (ValueError, EOFError) as error:
+        raise EventFormatError(f"the .npy header is damaged ({error}); copy the file again") from error
+    if any(side < 0 for side in shape):
+        raise EventFormatError(
+            f"the .npy header names an impossible shape {list(shape)}; copy the file again"
+        )
+    return shape, dtype
