@@ -1,10 +1,11 @@
 """One forward over tokens of many sessions: no padding in the row, attention over each session's own KV, in place.
 
-Tokens of all sessions lie in one row [1, T]. A registered attention function (transformers' `AttentionInterface`) writes the
-new keys and values into preallocated storage and attends over each session's own stretch of it. Nothing is copied, nothing
-grows: rollback is handing a smaller `start` to the next forward.
+Tokens of all sessions lie in one row [1, T]. A registered attention function (transformers' `AttentionInterface`)
+writes the new keys and values into preallocated storage and attends over each session's own stretch of it. Nothing is
+copied, nothing grows: rollback is handing a smaller `start` to the next forward.
 
-The engine packs prompt chunks, drafts and single tokens of all due sessions; the drafter uses the same with one segment.
+The engine packs prompt chunks, drafts and single tokens of all due sessions; the drafter uses the same with one
+segment.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from transformers.masking_utils import sdpa_mask
 
 ATTENTION_NAME = "eventspec_packed"
 
-# Up to this many query tokens a segment, all segments of neighbouring slots share one attention call (queries padded, KV a view).
+# Up to this many query tokens a segment, all segments of neighbouring slots share one attention call (queries padded,
+# KV a view).
 _SHORT = 16
-# A shared call may cover at most this many times the slots that are in the step; the others' rows are computed for nothing.
+# A shared call may cover at most this many times the slots that are in the step; the others' rows are computed for
+# nothing.
 _SPARSITY = 2
 
 
@@ -168,7 +171,8 @@ class PackedPlan:
         length = max(s.start + s.count for s, _ in short)
         gather = [0] * ((last - first) * queries)
         limit = [1] * ((last - first) * queries)  # idle rows see position 0 only; their output is dropped
-        back, rows = [], []
+        back: list[int] = []
+        rows: list[int] = []
         for s, row in short:
             base = (s.slot - first) * queries
             for i in range(queries):
@@ -203,7 +207,7 @@ class PackedPlan:
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Write `key`, `value` [1, kv_heads, T, d] in place, attend with `query` [1, heads, T, d]; returns [1, T, heads, d]."""
+        """Write keys, values [1, kv_heads, T, d] in place, attend with queries [1, heads, T, d]: [1, T, heads, d]."""
         keys, values = self.storage.keys[layer], self.storage.values[layer]
         keys[self.slots, :, self.positions] = key[0].transpose(0, 1)
         values[self.slots, :, self.positions] = value[0].transpose(0, 1)
@@ -268,7 +272,7 @@ AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
 
 
 def use_packed_attention(model: nn.Module) -> None:
-    """Make a transformers LLaMA model (`LlamaModel`) ready for `packed_forward`. Ordinary forwards keep working (SDPA)."""
+    """Make transformers' `LlamaModel` ready for `packed_forward`. Ordinary forwards keep working (SDPA)."""
     model.config._attn_implementation = ATTENTION_NAME  # type: ignore[union-attr]
 
 

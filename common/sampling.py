@@ -1,10 +1,11 @@
 """The target's choice: one function for both sides (design: one rule of verification).
 
-At every position the choice is a function of the logits, the sampling parameters, the seed and the position, and of nothing
-else. Greedy is `argmax(logits)`; sampling is `argmax(log p + gumbel(seed, position))` over the filtered distribution, with
-noise from a counter-based generator. An edge that makes the same choice from its own logits drafts coupled samples, so that
-ids alone need to travel (Daliri, Musco, Suresh: Coupling without Communication and Drafter-Invariant Speculative Decoding,
-arXiv 2408.07978). The cloud's choice is authoritative: a difference in floating point costs acceptance, never correctness.
+At every position the choice is a function of the logits, the sampling parameters, the seed and the position, and of
+nothing else. Greedy is `argmax(logits)`; sampling is `argmax(log p + gumbel(seed, position))` over the filtered
+distribution, with noise from a counter-based generator. An edge that makes the same choice from its own logits drafts
+coupled samples, so that ids alone need to travel (Daliri, Musco, Suresh: Coupling without Communication and
+Drafter-Invariant Speculative Decoding, arXiv 2408.07978). The cloud's choice is authoritative: a difference in
+floating point costs acceptance, never correctness.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def gumbel_noise(seed: int, position: int, count: int) -> NDArray[np.float64]:
 def filtered_log_probs(logits: torch.Tensor, params: SamplingParams) -> torch.Tensor:
     """Log-probabilities [n, V] in float64 after temperature, top-k and top-p; filtered ids are -inf.
 
-    Top-k keeps every id that ties with the k-th; top-p keeps the smallest set of most likely ids whose mass reaches `top_p`.
+    Top-k keeps every id that ties with the k-th; top-p keeps the smallest set of most likely ids whose mass reaches
+    `top_p`.
     """
     scaled = logits.to(torch.float64) / params.temperature
     if 0 < params.top_k < scaled.shape[-1]:

@@ -1,9 +1,9 @@
 """The vocabulary of the protocol as plain values. Knows nothing about protobuf, torch, clocks or sockets.
 
-Words (the field's own): the *target* is the verifier's model, the *drafter* the edge's. *Committed* tokens are the answer
-so far and belong to the cloud. A *position* is an index in the answer, from 0. A draft token is *accepted* iff it equals the
-target's choice at its position; the *correction* is the target's choice at the first mismatch, the *bonus* its choice after
-a fully accepted draft.
+Words (the field's own): the *target* is the verifier's model, the *drafter* the edge's. *Committed* tokens are the
+answer so far and belong to the cloud. A *position* is an index in the answer, from 0. A draft token is *accepted* iff
+it equals the target's choice at its position; the *correction* is the target's choice at the first mismatch, the
+*bonus* its choice after a fully accepted draft.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class DrafterInfo:
-    """Who drafts: decides whether draft ids can be taken as they are."""
+    """Who drafts (empty name: nobody); decides whether draft ids can be taken as they are."""
 
-    name: str = "none"
+    name: str = ""
     tokenizer_hash: str = ""
     vocab_size: int = 0
     hidden_size: int = 0
@@ -162,15 +162,15 @@ class StepTimings:
 
     queue_us: int = 0
     forward_us: int = 0
-    overhead_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Answer tokens that will never change, from `start_position` on.
 
-    `drafted` draft tokens were checked by this pass and the first `accepted` of `token_ids` were among them. `draft_id` is
-    the newest draft that the cloud has seen (0: none), `waiting` the number of sessions that had work in this step.
+    `drafted` draft tokens were checked by this pass and the first `accepted` of `token_ids` were among them.
+    `draft_id` is the newest draft that the cloud has seen (0: none), `waiting` the number of sessions that had work
+    in this step.
     """
 
     start_position: int

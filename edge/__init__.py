@@ -1,1 +1,1 @@
-"""The edge: event streams, the drafter, the session, and the link to the cloud. Never imports `cloud`."""
+"""The edge daemon: reads events and video, drafts with EventGPT, streams drafts to the cloud, shows the answer."""

@@ -1,0 +1,115 @@
+"""`eventspec-cloud`: start the cloud daemon, ask one how it is. `python -m cloud` is the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cloud.config import CloudSettings
+from common.errors import EventSpecError
+from common.settings import load_settings
+
+app = typer.Typer(
+    help="The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer."""
+
+
+@app.command()
+def serve(
+    listen: Annotated[
+        str | None,
+        typer.Option(help="Address to listen on, HOST:PORT; port 0 is any free one. [127.0.0.1:50051]"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder of a Video-LLaVA checkpoint. [the shipped tiny target]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0. [cpu]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16. [float32]")] = None,
+    quantize: Annotated[str | None, typer.Option(help="none, 4bit (NF4) or 8bit, through bitsandbytes. [none]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Torch threads; 0: half of the cores. [0]")] = None,
+    sessions: Annotated[
+        int | None, typer.Option(help="Sessions at a time; their KV memory is taken at the start. [8]")
+    ] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Tokens a session can hold; 0: what the limits need. [0]")
+    ] = None,
+    prompt_chunk: Annotated[
+        int | None,
+        typer.Option(help="Prompt tokens a step; a running answer waits for one chunk at most. [512]"),
+    ] = None,
+    max_prompt_tokens: Annotated[int | None, typer.Option(help="Longest prompt, video excluded. [512]")] = None,
+    max_answer_tokens: Annotated[int | None, typer.Option(help="Longest answer. [512]")] = None,
+    max_draft: Annotated[int | None, typer.Option(help="Draft tokens verified in one pass. [16]")] = None,
+    max_video_bytes: Annotated[int | None, typer.Option(help="Largest video. [268435456]")] = None,
+    resume_ttl_s: Annotated[
+        float | None, typer.Option(help="Seconds that a lost session is kept for its edge to come back. [60]")
+    ] = None,
+    grace_s: Annotated[
+        float | None, typer.Option(help="Seconds that running answers get to end at shutdown. [2]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with a [cloud] table; flags and environment override it.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Start the daemon. Settings: a TOML file, then EVENTSPEC_CLOUD_... variables, then flags.
+
+    Prints "eventspec-cloud ready on HOST:PORT" when edges may connect. Ctrl-C or SIGTERM ends it gracefully.
+    """
+    flags: dict[str, Any] = dict(locals())
+    flags.pop("config"), flags.pop("verbose")
+    settings = load_settings(CloudSettings, "cloud", file=config, environment=os.environ, flags=flags)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    import uvloop
+
+    from cloud.daemon import serve as run
+
+    uvloop.run(run(settings))
+
+
+@app.command()
+def info(
+    address: Annotated[str, typer.Argument(help="HOST:PORT of a cloud daemon.")] = "127.0.0.1:50051",
+) -> None:
+    """Ask a cloud daemon what it runs and what its limits are; prints JSON."""
+    import dataclasses
+    import json
+
+    import grpc
+
+    from common import codec
+    from common.rpc import error_of_status
+
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
+        try:
+            reply = call(codec.encode_info_request(), timeout=5.0)
+        except grpc.RpcError as error:
+            raise error_of_status(error) from error
+    typer.echo(json.dumps(dataclasses.asdict(codec.decode_info(reply)), indent=1))
+
+
+def main() -> None:
+    """Entry point; errors of the user's end in one line and status 2."""
+    try:
+        app()
+    except EventSpecError as error:
+        typer.echo(f"eventspec-cloud: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,428 @@
+"""The engine: many sessions, one packed forward a step. Pure: no I/O, no clock, no threads; `now` is an argument.
+
+`handle` takes a message for one session in; `step` runs whatever is due: at most one chunk of vision, then one packed
+forward over prompt chunks, drafts and single tokens of all due sessions, whose choices it settles into commits. All
+tensor work is behind `Runner`, which also says how long it took.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.messages import EngineMessage, Frames, Output, Park, VideoFailed
+from cloud.scheduler import Budget, Scheduled, next_due, schedule
+from cloud.session import Session
+from common.errors import CapacityError, EngineError, EventSpecError, MismatchError, PromptError
+from common.failures import failure_of
+from common.types import (
+    WIRE_VERSION,
+    Cancel,
+    Close,
+    CloudMessage,
+    Commit,
+    Draft,
+    Failure,
+    FailureCode,
+    FinishReason,
+    Open,
+    Opened,
+    Progress,
+    SamplingParams,
+    Stage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One session's share of a packed forward.
+
+    Positions `start ... prompt_stop` of the slot are prompt, `answer` follows (committed and draft tokens to feed).
+    If `choices` > 0, the target's choice is wanted after each of the last `choices` tokens, the first being for
+    answer position `position`.
+    """
+
+    slot: int
+    start: int
+    prompt_stop: int
+    answer: tuple[int, ...]
+    choices: int
+    position: int
+    sampling: SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardResult:
+    """Choices of each work (None where the logits weren't finite), and how long the forward took in microseconds."""
+
+    choices: list[list[int] | None]
+    forward_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptShape:
+    """How long a prompt is: `length` positions, of which `video_length` from `video_start` on are video features."""
+
+    length: int
+    text_length: int
+    video_start: int
+    video_length: int
+
+
+class Runner(Protocol):
+    """The tensor side of the engine: the target, its KV storage and the sessions' video features."""
+
+    @property
+    def slots(self) -> int:
+        """Number of KV slots."""
+
+    @property
+    def capacity(self) -> int:
+        """Tokens a slot holds."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids that may be chosen are below this."""
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """Ids that end an answer."""
+
+    @property
+    def tokenizer_hash(self) -> str:
+        """Hash of the target's tokenizer."""
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Video features a frame."""
+
+    @property
+    def pixels_shape(self) -> tuple[int, int, int]:
+        """Shape of one preprocessed frame."""
+
+    def open(self, slot: int, question: str) -> PromptShape:
+        """Prepare a slot for a prompt. Raises PromptError."""
+
+    def close(self, slot: int, poisoned: bool = False) -> None:
+        """Free what the slot holds; `poisoned` if its keys and values may not be finite."""
+
+    def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
+        """Encode frames and append their features to the slot's; returns microseconds."""
+
+    def forward(self, works: Sequence[Work]) -> ForwardResult:
+        """One packed forward."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What one edge may ask for; told in `Opened` and `GetInfo`."""
+
+    max_prompt_tokens: int = 512
+    max_answer_tokens: int = 512
+    max_draft: int = 16
+    max_patience_ms: int = 5_000
+    resume_ttl_s: float = 60.0
+    vision_chunk: int = 8
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass
+class EngineStats:
+    """Counters since the start; the benchmark of the engine's overhead reads them."""
+
+    steps: int = 0
+    forward_us: int = 0
+    vision_us: int = 0
+    committed: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    target_passes: int = 0
+
+
+class Engine:
+    """See the module's docstring."""
+
+    def __init__(self, runner: Runner, limits: EngineLimits | None = None) -> None:
+        self.limits = limits or EngineLimits()
+        self.stats = EngineStats()
+        self._runner = runner
+        self._sessions: dict[str, Session] = {}
+        self._free = list(range(runner.slots))
+        self._frames: deque[tuple[str, Frames]] = deque()
+        self._shapes: dict[str, PromptShape] = {}
+
+    # ----------------------------------------------------------------------------------------- messages in
+
+    def handle(self, session_id: str, message: EngineMessage, now: float) -> list[Output]:
+        """Take one message in; returns what its edge must hear at once. A bad message fails its session only."""
+        try:
+            replies = self._dispatch(session_id, message, now)
+        except EventSpecError as error:
+            if not isinstance(message, Open) or isinstance(error, EngineError):
+                self._release(session_id)
+            replies = [failure_of(error)]
+        return [Output(session_id, reply) for reply in replies]
+
+    def _dispatch(self, session_id: str, message: EngineMessage, now: float) -> list[CloudMessage]:
+        session = self._sessions.get(session_id)
+        if isinstance(message, Open):
+            return self._open(message, now)
+        if session is None:
+            return []  # late words to a session that is gone
+        match message:
+            case Draft():
+                session.offer(message)
+            case Frames():
+                self._take_frames(session_id, message)
+            case VideoFailed(text):
+                self._release(session_id)
+                return [Failure(FailureCode.VIDEO, text)]
+            case Cancel():
+                session.reason = session.reason or FinishReason.CANCELLED
+                return [session.finished()]
+            case Park():
+                session.park(now)
+            case Close():
+                self._release(session_id)
+        return []
+
+    def _open(self, message: Open, now: float) -> list[CloudMessage]:
+        known = self._sessions.get(message.session_id)
+        if known is not None:
+            if not message.resume:
+                raise CapacityError("this session id is in use; choose another, or resume with a later epoch")
+            if known.can_resume(message):
+                return self._resume(known, message, now)
+            self._release(message.session_id)
+        self._check_open(message)
+        self._expire(now)
+        if not self._free:
+            raise CapacityError(f"all {self._runner.slots} sessions are taken; try again later")
+        slot = self._free[0]
+        shape = self._runner.open(slot, message.question)
+        try:
+            self._check_prompt(shape)
+        except PromptError:
+            self._runner.close(slot)
+            raise
+        room = self._runner.capacity - shape.length
+        session = Session(
+            open=message,
+            prompt_length=shape.length,
+            max_tokens=min(message.max_tokens, self.limits.max_answer_tokens, room),
+            max_draft=self.limits.max_draft,
+            vocab_size=self._runner.vocab_size,
+            eos_token_ids=self._runner.eos_token_ids,
+            opened_at=now,
+            slot=slot,
+            available=shape.video_start if shape.video_length else shape.length,
+        )
+        self._free.remove(slot)
+        self._sessions[message.session_id] = session
+        self._shapes[message.session_id] = shape
+        opened = Opened(message.session_id, session.max_tokens, session.max_draft, len(session.committed), True)
+        return [opened, *([session.finished()] if session.reason else [])]
+
+    def _resume(self, session: Session, message: Open, now: float) -> list[CloudMessage]:
+        shape = self._shapes[message.session_id]
+        commit = session.resume(message, now)
+        opened = Opened(
+            message.session_id,
+            session.max_tokens,
+            session.max_draft,
+            len(session.committed),
+            video_needed=session.available < shape.length,
+        )
+        replies: list[CloudMessage] = [opened]
+        if commit is not None:
+            replies.append(commit)
+        if session.reason is not None:
+            replies.append(session.finished())
+        return replies
+
+    def _check_open(self, message: Open) -> None:
+        if message.wire_version != WIRE_VERSION:
+            raise MismatchError(
+                f"the edge speaks wire version {message.wire_version}, this cloud {WIRE_VERSION}: update the older"
+            )
+        if message.drafter.name and message.drafter.tokenizer_hash != self._runner.tokenizer_hash:
+            raise MismatchError(
+                "drafter and target have different tokenizers; start the edge with a drafter of the target's vocabulary"
+            )
+        if message.max_tokens < 1:
+            raise PromptError("max_tokens must be at least 1")
+        if not 0 <= message.patience_ms <= self.limits.max_patience_ms:
+            raise PromptError(f"patience must be at most {self.limits.max_patience_ms} ms")
+        if len(message.committed) > self.limits.max_answer_tokens:
+            raise PromptError("the resumed answer is longer than the longest answer allowed")
+        if message.committed and max(message.committed) >= self._runner.vocab_size:
+            raise PromptError("the resumed answer has ids outside the target's vocabulary")
+
+    def _check_prompt(self, shape: PromptShape) -> None:
+        if shape.text_length > self.limits.max_prompt_tokens:
+            raise PromptError(
+                f"the prompt has {shape.text_length} tokens, at most {self.limits.max_prompt_tokens} are allowed: "
+                "ask a shorter question"
+            )
+        if shape.length >= self._runner.capacity:
+            raise PromptError(f"prompt and video don't fit into a session of {self._runner.capacity} tokens")
+
+    def _take_frames(self, session_id: str, frames: Frames) -> None:
+        shape = self._shapes[session_id]
+        waiting = sum(len(f.pixels) for name, f in self._frames if name == session_id)
+        have = self._features(session_id) // self._runner.tokens_per_frame + waiting
+        if frames.pixels.shape[1:] != self._runner.pixels_shape:
+            raise PromptError(f"frames must be {self._runner.pixels_shape}, not {frames.pixels.shape[1:]}")
+        skip = have - frames.first  # a video that is sent again after a loss brings frames that are here already
+        room = shape.video_length // self._runner.tokens_per_frame - have
+        fresh = frames.pixels[skip : skip + room] if 0 <= skip < len(frames.pixels) else frames.pixels[:0]
+        if len(fresh):
+            self._frames.append((session_id, Frames(fresh, have, frames.decode_us)))
+
+    def _features(self, session_id: str) -> int:
+        shape, session = self._shapes[session_id], self._sessions[session_id]
+        if session.available >= shape.length:
+            return shape.video_length
+        return max(0, session.available - shape.video_start)
+
+    # --------------------------------------------------------------------------------------------- stepping
+
+    def next_due(self) -> float | None:
+        """When `step` next has work: a time that may lie in the past, or None while everything waits for peers."""
+        if self._frames:
+            return -np.inf
+        return next_due(self._sessions.values())
+
+    def step(self, now: float) -> list[Output]:
+        """Run what is due. An error of the runner fails the sessions in that step and no other."""
+        outputs = self._encode_one(now)
+        scheduled = schedule(self._sessions.values(), now, self.limits.budget)
+        if not scheduled:
+            return outputs
+        try:
+            result = self._runner.forward([self._work(s) for s in scheduled])
+        except Exception as error:
+            return outputs + self._fail_all(scheduled, error)
+        self.stats.steps += 1
+        self.stats.forward_us += result.forward_us
+        for one, choices in zip(scheduled, result.choices, strict=True):
+            outputs += self._settle(one, choices, now, result.forward_us, len(scheduled))
+        return outputs
+
+    def _encode_one(self, now: float) -> list[Output]:
+        if not self._frames:
+            return []
+        session_id, frames = self._frames.popleft()
+        session = self._sessions[session_id]
+        chunk, rest = frames.pixels[: self.limits.vision_chunk], frames.pixels[self.limits.vision_chunk :]
+        if len(rest):
+            self._frames.appendleft((session_id, Frames(rest, frames.first + len(chunk))))
+        try:
+            took_us = self._runner.encode(session.slot, chunk)
+        except Exception as error:
+            self._release(session_id)
+            failure = Failure(FailureCode.ENGINE, f"encoding the video failed: {error}")
+            return [Output(session_id, failure)]
+        self.stats.vision_us += took_us
+        shape = self._shapes[session_id]
+        session.available += len(chunk) * self._runner.tokens_per_frame
+        if session.available >= shape.video_start + shape.video_length:
+            session.available = shape.length
+        start_us = round((now - session.opened_at) * 1e6)
+        messages: list[CloudMessage] = [Progress(Stage.VISION_ENCODE, max(0, start_us), took_us)]
+        if frames.decode_us:
+            decoded = Progress(Stage.VIDEO_DECODE, max(0, start_us - frames.decode_us), frames.decode_us)
+            messages.insert(0, decoded)
+        return [Output(session_id, m) for m in messages]
+
+    @staticmethod
+    def _work(one: Scheduled) -> Work:
+        session, feed = one.session, one.feed
+        stop = feed.start + feed.known
+        prompt_stop = max(feed.start, min(stop, session.prompt_length))
+        first, last = prompt_stop - session.prompt_length, stop - session.prompt_length
+        committed = session.committed[max(first, 0) : max(last, 0)]
+        return Work(
+            slot=session.slot,
+            start=feed.start,
+            prompt_stop=prompt_stop,
+            answer=(*committed, *feed.draft),
+            choices=len(feed.draft) + 1 if feed.chooses else 0,
+            position=len(session.committed),
+            sampling=session.open.sampling,
+        )
+
+    def _settle(
+        self, one: Scheduled, choices: list[int] | None, now: float, forward_us: int, waiting: int
+    ) -> list[Output]:
+        session = one.session
+        session_id = session.open.session_id
+        if choices is None:
+            self._release(session_id, poisoned=True)
+            message = "the target's logits aren't finite; try another dtype or check the weights"
+            return [Output(session_id, Failure(FailureCode.ENGINE, message))]
+        prefilling = not session.prefilled
+        start_us = round((now - session.opened_at) * 1e6)
+        commit = session.settle(one.feed, choices, now, forward_us, waiting)
+        messages: list[CloudMessage] = []
+        if prefilling:
+            messages.append(Progress(Stage.PREFILL, max(0, start_us), forward_us))
+        if commit is not None:
+            self._count(commit)
+            messages.append(commit)
+        if session.reason is not None:
+            messages.append(session.finished())
+        return [Output(session_id, m) for m in messages]
+
+    def _count(self, commit: Commit) -> None:
+        self.stats.committed += len(commit.token_ids)
+        self.stats.drafted += commit.drafted
+        self.stats.accepted += commit.accepted
+        self.stats.target_passes += 1
+
+    def _fail_all(self, scheduled: Sequence[Scheduled], error: Exception) -> list[Output]:
+        outputs = []
+        for one in scheduled:
+            session_id = one.session.open.session_id
+            self._release(session_id, poisoned=True)
+            failure = Failure(FailureCode.ENGINE, f"the target's forward failed: {error}")
+            outputs.append(Output(session_id, failure))
+        return outputs
+
+    # ------------------------------------------------------------------------------------------ housekeeping
+
+    @property
+    def sessions(self) -> int:
+        """Sessions held, parked ones included."""
+        return len(self._sessions)
+
+    def expire(self, now: float) -> None:
+        """Free parked sessions whose time is over."""
+        self._expire(now)
+
+    def _expire(self, now: float) -> None:
+        for session_id, session in list(self._sessions.items()):
+            parked = session.parked_since
+            if parked is not None and now - parked >= self.limits.resume_ttl_s:
+                self._release(session_id)
+
+    def _release(self, session_id: str, poisoned: bool = False) -> None:
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            return
+        self._shapes.pop(session_id)
+        self._frames = deque((name, f) for name, f in self._frames if name != session_id)
+        self._runner.close(session.slot, poisoned)
+        self._free.append(session.slot)
+        self._free.sort()
+
+    def check_integrity(self) -> None:
+        """Raise EngineError if slots and sessions don't add up."""
+        used = sorted(s.slot for s in self._sessions.values())
+        if sorted([*used, *self._free]) != list(range(self._runner.slots)):
+            raise EngineError(f"KV slots leaked: {used} in use, {self._free} free of {self._runner.slots}")

@@ -1,0 +1,100 @@
+"""The engine behind ZeroMQ: the only process of the cloud that runs torch. Started by `cloud/engine_client.py`.
+
+A plain loop: take in what has come, step if something is due, send what came out; sleep until a message or the next
+deadline. It ends when told so, or when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+
+import zmq
+
+from cloud.config import EngineSettings
+from cloud.engine import Engine
+from cloud.engine_wire import BROKEN, OUT, READY, STOP, pack, unpack, unpack_message
+from cloud.messages import Output
+from common import codec
+from common.errors import EventSpecError
+
+_CHECK_PARENT_MS = 500
+
+
+class EngineLoop:
+    """Moves messages between a socket and an engine."""
+
+    def __init__(self, engine: Engine, socket: zmq.Socket[bytes]) -> None:
+        self._engine = engine
+        self._socket = socket
+        self._parent = os.getppid()
+        self._stopped = False
+
+    def run(self) -> None:
+        """Until told to stop, or until the parent is gone."""
+        while not self._stopped and os.getppid() == self._parent:
+            if self._socket.poll(self._patience_ms()):
+                self._take_in()
+            now = time.monotonic()
+            self._send(self._engine.step(now))
+            self._engine.expire(now)
+
+    def _patience_ms(self) -> int:
+        due = self._engine.next_due()
+        if due is None:
+            return _CHECK_PARENT_MS
+        wait = (due - time.monotonic()) * 1e3
+        return 0 if wait <= 0 else min(_CHECK_PARENT_MS, int(wait) + 1)
+
+    def _take_in(self) -> None:
+        while True:
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            kind, session_id, extra, body = unpack(frames)
+            if kind == STOP:
+                self._stopped = True
+                return
+            message = unpack_message(kind, extra, body)
+            self._send(self._engine.handle(session_id, message, time.monotonic()))
+
+    def _send(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            body = codec.encode_cloud_message(output.message)
+            self._socket.send_multipart(pack(OUT, output.session_id, body=body))
+
+
+def main() -> int:
+    """`python -m cloud.engine_process ADDRESS SETTINGS_JSON`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front decides
+    address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))
+    context = zmq.Context()
+    socket = context.socket(zmq.PAIR)
+    socket.setsockopt(zmq.LINGER, 1_000)
+    socket.connect(address)
+    try:
+        from cloud.loading import load_engine  # torch comes in here
+
+        engine, info, frames = load_engine(settings)
+        socket.send_multipart(pack(READY, "", dataclasses.asdict(info), dataclasses.asdict(frames)))
+        EngineLoop(engine, socket).run()
+    except EventSpecError as error:
+        socket.send_multipart(pack(BROKEN, "", str(error)))
+        return 2
+    except Exception as error:
+        traceback.print_exc()
+        socket.send_multipart(pack(BROKEN, "", f"the engine crashed: {error!r}"))
+        return 1
+    finally:
+        context.destroy(linger=1_000)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Messages between front and engine process: two ZeroMQ frames each, a msgpack head and raw bytes. No pickle.
+
+The head is `[kind, session_id, ...]`. Bytes are the contract's own wherever the message is the edge's or for the edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from cloud.messages import EngineMessage, Frames, Park, VideoFailed
+from common import codec
+from common.errors import MessageError
+
+EDGE, FRAMES, VIDEO_FAILED, PARK, STOP = "edge", "frames", "video_failed", "park", "stop"
+READY, OUT, BROKEN = "ready", "out", "broken"
+
+
+def pack(kind: str, session_id: str = "", *extra: Any, body: bytes = b"") -> list[bytes]:
+    """The two frames of a message."""
+    return [msgpack.packb([kind, session_id, *extra]), body]
+
+
+def unpack(frames: list[bytes]) -> tuple[str, str, list[Any], bytes]:
+    """Kind, session id, further head fields, body."""
+    if len(frames) != 2:
+        raise MessageError(f"an engine message has two frames, not {len(frames)}")
+    kind, session_id, *extra = msgpack.unpackb(frames[0])
+    return kind, session_id, extra, frames[1]
+
+
+def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
+    """Any message for the engine."""
+    match message:
+        case Frames(pixels, first, decode_us):
+            body = np.ascontiguousarray(pixels, dtype=np.float32).tobytes()
+            return pack(FRAMES, session_id, list(pixels.shape), first, decode_us, body=body)
+        case VideoFailed(text):
+            return pack(VIDEO_FAILED, session_id, body=text.encode())
+        case Park():
+            return pack(PARK, session_id)
+        case _:
+            return pack(EDGE, session_id, body=codec.encode_edge_message(message))
+
+
+def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
+    """The engine's side of `pack_message`."""
+    match kind:
+        case "frames":
+            shape, first, decode_us = extra
+            return Frames(np.frombuffer(body, dtype=np.float32).reshape(shape), first, decode_us)
+        case "video_failed":
+            return VideoFailed(body.decode())
+        case "park":
+            return Park()
+        case "edge":
+            return codec.decode_edge_message(body)
+        case _:
+            raise MessageError(f"unknown engine message {kind!r}")

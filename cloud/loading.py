@@ -1,0 +1,84 @@
+"""From settings to a running engine: loads the target, sizes the KV storage. Imports torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from cloud.config import EngineSettings
+from cloud.engine import Engine, EngineLimits
+from cloud.messages import FrameSpec
+from cloud.scheduler import Budget
+from cloud.target import VideoLlavaTarget
+from cloud.target_runner import TargetRunner
+from common.errors import CapacityError, ModelError
+from common.shipped import shipped_target
+from common.types import WIRE_VERSION, ServerInfo
+
+VIDEO_FRAMES = 8
+
+
+def load_engine(settings: EngineSettings) -> tuple[Engine, ServerInfo, FrameSpec]:
+    """The engine of these settings, what it tells edges, and how frames must be preprocessed.
+
+    Raises:
+        ModelError: the model can't be loaded.
+        CapacityError: there is no memory for the sessions asked for.
+    """
+    torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) // 2))
+    folder = Path(settings.model) if settings.model else shipped_target()
+    target = VideoLlavaTarget.from_pretrained(
+        folder,
+        dtype=settings.dtype,
+        quantization=None if settings.quantize == "none" else settings.quantize,  # type: ignore[arg-type]
+        device=settings.device,
+    )
+    runner = _runner(target, settings)
+    limits = EngineLimits(
+        max_prompt_tokens=settings.max_prompt_tokens,
+        max_answer_tokens=settings.max_answer_tokens,
+        max_draft=settings.max_draft,
+        resume_ttl_s=settings.resume_ttl_s,
+        budget=Budget(prompt_chunk=settings.prompt_chunk),
+    )
+    return (
+        Engine(runner, limits),
+        _info(target, folder, settings, runner),
+        FrameSpec(target.image_size, VIDEO_FRAMES),
+    )
+
+
+def _runner(target: VideoLlavaTarget, settings: EngineSettings) -> TargetRunner:
+    video = VIDEO_FRAMES * target.tokens_per_frame
+    capacity = settings.capacity or min(
+        target.max_positions, video + settings.max_prompt_tokens + settings.max_answer_tokens
+    )
+    if capacity <= video:
+        raise ModelError(f"a session of {capacity} tokens has no room for the video's {video}: raise --capacity")
+    try:
+        return TargetRunner(target, slots=settings.sessions, capacity=capacity, frames=VIDEO_FRAMES)
+    except (RuntimeError, MemoryError) as error:
+        raise CapacityError(
+            f"no memory for {settings.sessions} sessions of {capacity} tokens: lower --sessions or --capacity"
+        ) from error
+
+
+def _info(target: VideoLlavaTarget, folder: Path, settings: EngineSettings, runner: TargetRunner) -> ServerInfo:
+    return ServerInfo(
+        wire_version=WIRE_VERSION,
+        model_name=folder.resolve().name,
+        model_fingerprint=target.fingerprint,
+        tokenizer_hash=runner.tokenizer_hash,
+        vocab_size=target.vocab_size,
+        hidden_size=target.hidden_size,
+        video_frames=VIDEO_FRAMES,
+        eos_token_ids=tuple(sorted(target.eos_token_ids)),
+        max_sessions=settings.sessions,
+        max_prompt_tokens=settings.max_prompt_tokens,
+        max_answer_tokens=settings.max_answer_tokens,
+        max_draft=settings.max_draft,
+        max_message_bytes=settings.max_message_bytes,
+        max_video_bytes=settings.max_video_bytes,
+    )

@@ -1,0 +1,55 @@
+"""Which sessions go into the next packed forward, and how much of each. Pure: a function of sessions and time.
+
+Sessions that are answering come first (a few tokens each); prompts share what one chunk leaves, so that a running
+session is delayed by at most one chunk. Within each kind the longest waiting goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cloud.session import Feed, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of one packed forward, in tokens."""
+
+    prompt_chunk: int = 512
+    answering: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A session and what the forward feeds of it."""
+
+    session: Session
+    feed: Feed
+
+
+def schedule(sessions: Iterable[Session], now: float, budget: Budget) -> list[Scheduled]:
+    """The sessions due at `now`, within the budget, ordered by slot so that neighbours share attention calls."""
+    due = [(at, s) for s in sessions if (at := s.due_at()) is not None and at <= now]
+    due.sort(key=lambda pair: pair[0])
+    chosen: list[Scheduled] = []
+    prompt_left, answering_left = budget.prompt_chunk, budget.answering
+    for _, session in due:
+        if session.prefilled:
+            feed = session.feed(budget.prompt_chunk)
+            if feed.count > answering_left:
+                continue
+            answering_left -= feed.count
+        else:
+            if prompt_left <= 0:
+                continue
+            feed = session.feed(prompt_left)
+            prompt_left -= feed.known
+        chosen.append(Scheduled(session, feed))
+    return sorted(chosen, key=lambda s: s.session.slot)
+
+
+def next_due(sessions: Iterable[Session]) -> float | None:
+    """The earliest time at which any session has work; None if all wait for their peers."""
+    times = [at for s in sessions if (at := s.due_at()) is not None]
+    return min(times, default=None)

@@ -1,0 +1,216 @@
+"""The cloud's gRPC service: decode, pass on, encode. No torch, no model, no KV; sessions live in the engine.
+
+End of stream without `Close` means that the peer was lost: its session is parked for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import grpc.aio
+from common.video import VideoHeader, VideoPacket
+
+from cloud.config import CloudSettings
+from cloud.engine_client import EngineClient
+from cloud.messages import Frames, Park, VideoFailed
+from cloud.streams import SessionStream, StreamTable
+from cloud.video import VideoDecoder, VideoLimits
+from common import codec
+from common.errors import (
+    CapacityError,
+    EventSpecError,
+    LinkError,
+    MessageError,
+    SessionError,
+    VideoFormatError,
+)
+from common.failures import failure_of
+from common.frames import clip_pixels
+from common.rpc import status_of
+from common.types import Close, Open
+
+
+class SpeculationService:
+    """The handlers of `eventspec.v1.SpeculationService`."""
+
+    def __init__(self, engine: EngineClient, streams: StreamTable, settings: CloudSettings) -> None:
+        self._engine = engine
+        self._streams = streams
+        self._settings = settings
+        self._draining = False
+        self._decoding = ThreadPoolExecutor(max_workers=2, thread_name_prefix="video")
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """To be added to a server; messages are bytes, which only the codec translates."""
+        return grpc.method_handlers_generic_handler(
+            codec.SERVICE,
+            {
+                "GetInfo": grpc.unary_unary_rpc_method_handler(self.get_info),
+                "Speculate": grpc.stream_stream_rpc_method_handler(self.speculate),
+                "StreamVideo": grpc.stream_unary_rpc_method_handler(self.stream_video),
+            },
+        )
+
+    def drain(self) -> None:
+        """Take no new sessions."""
+        self._draining = True
+
+    def close(self) -> None:
+        """End the decoding threads."""
+        self._decoding.shutdown(wait=False, cancel_futures=True)
+
+    async def get_info(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        """Capabilities and limits."""
+        return codec.encode_info(self._engine.info)
+
+    # ------------------------------------------------------------------------------------------- speculation
+
+    async def speculate(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
+        """One connection of one session."""
+        try:
+            opening = await self._opening(requests)
+            stream = self._streams.attach(opening)
+        except EventSpecError as error:
+            yield codec.encode_cloud_message(failure_of(error))
+            return
+        reader = asyncio.create_task(self._read(requests, stream, opening))
+        try:
+            while (data := await stream.outbox.get()) is not None:
+                yield data
+        finally:
+            reader.cancel()
+            self._streams.detach(stream)
+            if not stream.said_goodbye and not stream.replaced:
+                await self._park(stream.session_id)
+
+    async def _opening(self, requests: AsyncIterator[bytes]) -> Open:
+        if self._draining:
+            raise LinkError("this cloud is going down; connect to another, or again in a while")
+        try:
+            async with asyncio.timeout(self._settings.open_timeout_s):
+                first = codec.decode_edge_message(await anext(aiter(requests)))
+        except TimeoutError as error:
+            raise MessageError(f"no Open within {self._settings.open_timeout_s} s") from error
+        except StopAsyncIteration as error:
+            raise MessageError("the stream ended before its Open") from error
+        if not isinstance(first, Open):
+            raise MessageError(f"a stream begins with Open, not {type(first).__name__}")
+        return first
+
+    async def _read(self, requests: AsyncIterator[bytes], stream: SessionStream, opening: Open) -> None:
+        try:
+            await self._engine.send(stream.session_id, opening)
+            await self._streams.announce(stream)
+            async for data in requests:
+                message = codec.decode_edge_message(data)
+                if isinstance(message, Open):
+                    raise MessageError("a second Open on one stream")
+                stream.said_goodbye = isinstance(message, Close)
+                await self._engine.send(stream.session_id, message)
+                if stream.said_goodbye:
+                    break
+        except EventSpecError as error:
+            if isinstance(error, MessageError):  # a peer that talks nonsense gets no second stream for it
+                stream.said_goodbye = True
+                await self._forget(stream.session_id)
+            stream.fail(error)
+            return
+        stream.end()
+
+    async def _forget(self, session_id: str) -> None:
+        try:
+            await self._engine.send(session_id, Close())
+        except EventSpecError:
+            return  # a dead engine has forgotten already
+
+    async def _park(self, session_id: str) -> None:
+        try:
+            await self._engine.send(session_id, Park())
+        except EventSpecError:
+            return
+
+    # ------------------------------------------------------------------------------------------------- video
+
+    async def stream_video(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        """A session's video: decode, pick and preprocess the target's frames, hand them to the engine."""
+        try:
+            frames, size = await self._take_video(requests)
+        except EventSpecError as error:
+            await context.abort(status_of(error), str(error))
+        return codec.encode_video_reply(frames, size)
+
+    async def _take_video(self, requests: AsyncIterator[bytes]) -> tuple[int, int]:
+        session_id, header, size = "", None, 0
+        receiver: _VideoReceiver | None = None
+        async for data in requests:
+            size += len(data)
+            if size > self._settings.max_video_bytes:
+                raise CapacityError(f"a video may have at most {self._settings.max_video_bytes} bytes")
+            named, announced, packets = codec.decode_video_message(data)
+            if receiver is None:
+                if announced is None or not named:
+                    raise MessageError("a video begins with its session id and header")
+                session_id, header = named, announced
+                if not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
+                    raise SessionError("there is no such session to join this video to; open it first")
+                receiver = await self._receiver(session_id, header)
+            await self._push(session_id, receiver, packets)
+        if receiver is None or header is None:
+            raise MessageError("an empty video stream")
+        if receiver.packets < header.frames:
+            raise LinkError(f"the video ended after {receiver.packets} of {header.frames} packets")
+        await self._push(session_id, receiver, None)
+        return header.frames, size
+
+    async def _receiver(self, session_id: str, header: VideoHeader) -> _VideoReceiver:
+        limits = VideoLimits(max_frames=self._settings.max_video_frames)
+        try:
+            return _VideoReceiver(header, limits, self._engine)
+        except VideoFormatError as error:
+            await self._engine.send(session_id, VideoFailed(str(error)))
+            raise
+
+    async def _push(self, session_id: str, receiver: _VideoReceiver, packets: tuple[VideoPacket, ...] | None) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            frames = await loop.run_in_executor(self._decoding, receiver.push, packets)
+        except VideoFormatError as error:
+            await self._engine.send(session_id, VideoFailed(str(error)))
+            raise
+        if frames is not None:
+            await self._engine.send(session_id, frames)
+
+
+class _VideoReceiver:
+    """Decodes one video; runs in a decoding thread."""
+
+    def __init__(self, header: VideoHeader, limits: VideoLimits, engine: EngineClient) -> None:
+        self.packets = 0
+        self._decoder = VideoDecoder(header, limits, count=engine.frames.count)
+        self._size = engine.frames.size
+        self._sent = 0
+        self._busy_ns = 0
+
+    def push(self, packets: tuple[VideoPacket, ...] | None) -> Frames | None:
+        """Decode packets (None: the end); the target's frames among them, preprocessed, or None."""
+        started = time.perf_counter_ns()
+        if packets is None:
+            sampled = self._decoder.finish()
+        else:
+            self.packets += len(packets)
+            sampled = [frame for packet in packets for frame in self._decoder.push(packet)]
+        pixels = clip_pixels([frame for _, frame in sampled], self._size) if sampled else None
+        self._busy_ns += time.perf_counter_ns() - started
+        if pixels is None:
+            return None
+        frames = Frames(pixels, self._sent, self._busy_ns // 1_000)
+        self._sent += len(pixels)
+        self._busy_ns = 0
+        return frames

@@ -1,0 +1,145 @@
+"""The tensor side of the engine: the target, the KV of all slots, the prompts' embeddings. Knows no sessions.
+
+One call of `forward` is one packed row: prompt chunks, drafts and single tokens of many slots, no padding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cloud.engine import ForwardResult, PromptShape, Work
+from cloud.target import VideoLlavaTarget
+from common.errors import ModelError
+from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
+from common.sampling import choose
+
+
+class TargetRunner:
+    """Implements `cloud.engine.Runner` with a `VideoLlavaTarget`."""
+
+    def __init__(self, target: VideoLlavaTarget, *, slots: int, capacity: int, frames: int = 8) -> None:
+        if target.tokenizer is None:
+            raise ModelError("the target's folder has no tokenizer.json: copy the model's there")
+        use_packed_attention(target.language_model)
+        self.target = target
+        self.frames = frames
+        self.storage = KVStorage.for_model(target.language_model, slots=slots, capacity=capacity)
+        self._tokenizer_hash = target.tokenizer.hash
+        self._prompts: dict[int, torch.Tensor] = {}  # slot -> [length, hidden], video rows filled as they are encoded
+        self._next_row: dict[int, int] = {}
+
+    @property
+    def slots(self) -> int:
+        """Number of KV slots."""
+        return self.storage.slots
+
+    @property
+    def capacity(self) -> int:
+        """Tokens a slot holds."""
+        return self.storage.capacity
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids that may be chosen are below this."""
+        return self.target.vocab_size
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """Ids that end an answer."""
+        return self.target.eos_token_ids
+
+    @property
+    def tokenizer_hash(self) -> str:
+        """Hash of the target's tokenizer."""
+        return self._tokenizer_hash
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Video features a frame."""
+        return self.target.tokens_per_frame
+
+    @property
+    def pixels_shape(self) -> tuple[int, int, int]:
+        """Shape of one preprocessed frame."""
+        return 3, self.target.image_size, self.target.image_size
+
+    @torch.inference_mode()
+    def open(self, slot: int, question: str) -> PromptShape:
+        """Embed the prompt's text; the video's rows come with `encode`."""
+        prompt = self.target.prompt(question)
+        before, video = len(prompt.prefix), self.frames * self.target.tokens_per_frame
+        length = before + video + len(prompt.suffix)
+        rows = torch.zeros(length, self.target.hidden_size, dtype=self.target.dtype, device=self.target.device)
+        rows[:before] = self.target.embed(prompt.prefix)
+        rows[before + video :] = self.target.embed(prompt.suffix)
+        self._prompts[slot] = rows
+        self._next_row[slot] = before
+        return PromptShape(length, prompt.text_length, before, video)
+
+    def close(self, slot: int, poisoned: bool = False) -> None:
+        """Free what the slot holds; its KV stays where it is and will be written over."""
+        self._prompts.pop(slot, None)
+        self._next_row.pop(slot, None)
+        if poisoned:
+            self.storage.clear(slot)
+
+    @torch.inference_mode()
+    def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
+        """Encode frames into the prompt's next video rows; returns microseconds."""
+        started = time.perf_counter_ns()
+        features = self.target.encode_frames(torch.from_numpy(np.ascontiguousarray(pixels)))
+        row = self._next_row[slot]
+        self._prompts[slot][row : row + len(features)] = features
+        self._next_row[slot] = row + len(features)
+        return (time.perf_counter_ns() - started) // 1_000
+
+    @torch.inference_mode()
+    def forward(self, works: Sequence[Work]) -> ForwardResult:
+        """One packed forward; the choices of each work."""
+        started = time.perf_counter_ns()
+        counts = [work.prompt_stop - work.start + len(work.answer) for work in works]
+        segments = [Segment(work.slot, work.start, n) for work, n in zip(works, counts, strict=True)]
+        plan = PackedPlan(segments, self.storage)
+        hidden = packed_forward(self.target.language_model, self._embeddings(works), plan)
+        choices = self._choices(works, counts, hidden)
+        return ForwardResult(choices, (time.perf_counter_ns() - started) // 1_000)
+
+    def _embeddings(self, works: Sequence[Work]) -> torch.Tensor:
+        if all(work.start == work.prompt_stop for work in works):
+            return self.target.embed([token for work in works for token in work.answer])
+        parts = []
+        for work in works:
+            parts.append(self._prompts[work.slot][work.start : work.prompt_stop])
+            if work.answer:
+                parts.append(self.target.embed(work.answer))
+        return torch.cat(parts)
+
+    def _choices(self, works: Sequence[Work], counts: Sequence[int], hidden: torch.Tensor) -> list[list[int] | None]:
+        rows: list[int] = []
+        end = 0
+        for work, count in zip(works, counts, strict=True):
+            end += count
+            rows.extend(range(end - work.choices, end))
+        if not rows:
+            return [[] for _ in works]
+        logits = self.target.logits(hidden if len(rows) == len(hidden) else hidden[rows])
+        best, ids = logits.max(dim=-1)
+        finite, greedy = best.isfinite().tolist(), ids.tolist()
+        choices: list[list[int] | None] = []
+        row = 0
+        for work in works:
+            span = slice(row, row + work.choices)
+            row += work.choices
+            if not all(finite[span]):
+                choices.append(None)
+            elif work.sampling.greedy:
+                choices.append(greedy[span])
+            else:
+                positions = range(work.position, work.position + work.choices)
+                choices.append(choose(logits[span], work.sampling, positions))
+        return choices

@@ -1,0 +1,69 @@
+"""One question to the edge daemon, as values: what `eventspec-edge ask` sends and what streams back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from common.types import Pace, SamplingParams
+
+
+class Mode(Enum):
+    """How a question is answered; the paradigm's name in reports."""
+
+    STREAM_TO_CLOUD = "stream_to_cloud"
+    CLOUD_ONLY = "cloud_only"
+    EDGE_ONLY = "edge_only"
+
+
+@dataclass(frozen=True, slots=True)
+class AskRequest:
+    """A question about a recording and its video: files that the daemon can read. `draft_length` 0 is adaptive."""
+
+    question: str
+    events_path: str = ""
+    video_path: str = ""
+    mode: Mode = Mode.STREAM_TO_CLOUD
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int = 64
+    pace: Pace = Pace.EAGER
+    patience_ms: int = 200
+    draft_length: int = 0
+    window_start_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer as it stands: text that will never change, and the drafter's continuation, which may be replaced."""
+
+    committed_text: str
+    provisional_text: str
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The end: the finished answer with all its figures (`docs/report.md` names them)."""
+
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for the user: link lost, resumed, gone alone."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    """How the daemon is."""
+
+    drafter: str
+    cloud: str
+    cloud_reachable: bool
+    sessions: int
+
+
+AskEvent = Answer | Report | Notice

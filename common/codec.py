@@ -1,0 +1,497 @@
+"""The only translator between values (`common/types.py`, `common/ask.py`, `common/video.py`) and protobuf bytes.
+
+Everything that comes from a peer is checked here, before it is used: `decode_*` raises `MessageError` with one line
+that says what is wrong, and never anything else. What a well-formed message *means* is not the codec's business.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from eventspec.v1 import edge_service_pb2 as edge_pb
+from eventspec.v1 import speculation_pb2 as pb
+from eventspec.v1 import speculation_service_pb2 as service_pb
+from google.protobuf.message import DecodeError, Message
+
+from common.ask import Answer, AskEvent, AskRequest, EdgeStatus, Mode, Notice, Report
+from common.errors import MessageError
+from common.types import (
+    Cancel,
+    Close,
+    CloudMessage,
+    Commit,
+    Draft,
+    DrafterInfo,
+    EdgeMessage,
+    Failure,
+    FailureCode,
+    Finished,
+    FinishReason,
+    Open,
+    Opened,
+    Pace,
+    Progress,
+    SamplingParams,
+    ServerInfo,
+    Stage,
+    StepTimings,
+    Tensor,
+)
+from common.video import VideoHeader, VideoPacket
+
+M = TypeVar("M", bound=Message)
+K = TypeVar("K")
+
+# full names of the services; their descriptors are what gRPC reflection serves
+SERVICE: str = service_pb.DESCRIPTOR.services_by_name["SpeculationService"].full_name
+EDGE_SERVICE: str = edge_pb.DESCRIPTOR.services_by_name["EdgeService"].full_name
+
+MAX_TENSOR_DIMS = 8
+ITEM_SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "int8": 1, "uint8": 1}
+
+_DTYPES = {
+    "float16": pb.DATA_TYPE_FLOAT16,
+    "bfloat16": pb.DATA_TYPE_BFLOAT16,
+    "float32": pb.DATA_TYPE_FLOAT32,
+    "int8": pb.DATA_TYPE_INT8,
+    "uint8": pb.DATA_TYPE_UINT8,
+}
+_PACES = {Pace.EAGER: pb.PACE_EAGER, Pace.PATIENT: pb.PACE_PATIENT}
+_STAGES = {
+    Stage.VIDEO_DECODE: pb.STAGE_VIDEO_DECODE,
+    Stage.VISION_ENCODE: pb.STAGE_VISION_ENCODE,
+    Stage.PREFILL: pb.STAGE_PREFILL,
+}
+_REASONS = {
+    FinishReason.STOP: pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.CANCELLED: pb.FINISH_REASON_CANCELLED,
+}
+_CODES = {
+    FailureCode.INVALID: pb.FAILURE_CODE_INVALID,
+    FailureCode.MISMATCH: pb.FAILURE_CODE_MISMATCH,
+    FailureCode.CAPACITY: pb.FAILURE_CODE_CAPACITY,
+    FailureCode.UNKNOWN_SESSION: pb.FAILURE_CODE_UNKNOWN_SESSION,
+    FailureCode.VIDEO: pb.FAILURE_CODE_VIDEO,
+    FailureCode.ENGINE: pb.FAILURE_CODE_ENGINE,
+    FailureCode.UNAVAILABLE: pb.FAILURE_CODE_UNAVAILABLE,
+}
+_MODES = {
+    Mode.STREAM_TO_CLOUD: edge_pb.MODE_STREAM_TO_CLOUD,
+    Mode.CLOUD_ONLY: edge_pb.MODE_CLOUD_ONLY,
+    Mode.EDGE_ONLY: edge_pb.MODE_EDGE_ONLY,
+}
+
+
+def _parse(kind: type[M], data: bytes) -> M:
+    message = kind()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise MessageError(f"not a {kind.__name__}: the bytes don't parse ({len(data)} of them)") from error
+    return message
+
+
+def _reverse(table: dict[K, Any], value: Any, what: str) -> K:
+    for key, number in table.items():
+        if number == value:
+            return key
+    raise MessageError(f"{what} has the unknown value {value}")
+
+
+def _body(message: Message, oneof: str = "body") -> str:
+    which: str | None = message.WhichOneof(oneof)
+    if which is None:
+        raise MessageError(f"{type(message).__name__} is empty: it needs a {oneof}")
+    return which
+
+
+# ---------------------------------------------------------------------------------------------- shared parts
+
+
+def _sampling_to(params: SamplingParams) -> pb.SamplingParams:
+    return pb.SamplingParams(temperature=params.temperature, top_k=params.top_k, top_p=params.top_p, seed=params.seed)
+
+
+def _sampling_from(message: pb.SamplingParams) -> SamplingParams:
+    top_p = message.top_p if message.top_p != 0.0 else 1.0
+    if not (math.isfinite(message.temperature) and math.isfinite(top_p)):
+        raise MessageError("sampling parameters must be finite numbers")
+    try:
+        return SamplingParams(message.temperature, message.top_k, top_p, message.seed)
+    except ValueError as error:
+        raise MessageError(str(error)) from error
+
+
+def _tensor_to(tensor: Tensor) -> pb.Tensor:
+    return pb.Tensor(dtype=_DTYPES[tensor.dtype], shape=tensor.shape, data=tensor.data)
+
+
+def _tensor_from(message: pb.Tensor) -> Tensor:
+    dtype = _reverse(_DTYPES, message.dtype, "tensor dtype")
+    shape = tuple(message.shape)
+    if not 1 <= len(shape) <= MAX_TENSOR_DIMS:
+        raise MessageError(f"a tensor needs 1 to {MAX_TENSOR_DIMS} dimensions, not {len(shape)}")
+    size = math.prod(shape) * ITEM_SIZES[dtype]
+    if size != len(message.data):
+        raise MessageError(f"tensor {dtype}{list(shape)} needs {size} bytes, got {len(message.data)}")
+    return Tensor(dtype, shape, message.data)
+
+
+# ------------------------------------------------------------------------------------------- edge to cloud
+
+
+def _open_to(m: Open) -> pb.Open:
+    message = pb.Open(
+        session_id=m.session_id,
+        wire_version=m.wire_version,
+        question=m.question,
+        sampling=_sampling_to(m.sampling),
+        max_tokens=m.max_tokens,
+        pace=_PACES[m.pace],
+        patience_ms=m.patience_ms,
+        drafter=pb.DrafterInfo(
+            name=m.drafter.name,
+            tokenizer_hash=m.drafter.tokenizer_hash,
+            vocab_size=m.drafter.vocab_size,
+            hidden_size=m.drafter.hidden_size,
+        ),
+    )
+    if m.resume:
+        message.resume.epoch = m.epoch
+        message.resume.committed.extend(m.committed)
+    else:
+        message.fresh.SetInParent()
+    return message
+
+
+def _open_from(m: pb.Open) -> Open:
+    start = _body(m, "start")
+    if not 8 <= len(m.session_id) <= 64 or not m.session_id.isascii():
+        raise MessageError("session_id must be 8 to 64 ASCII characters")
+    if start == "resume" and m.resume.epoch == 0:
+        raise MessageError("a resume's epoch must be at least 1")
+    return Open(
+        session_id=m.session_id,
+        question=m.question,
+        sampling=_sampling_from(m.sampling),
+        max_tokens=m.max_tokens,
+        pace=Pace.EAGER if m.pace == pb.PACE_UNSPECIFIED else _reverse(_PACES, m.pace, "pace"),
+        patience_ms=m.patience_ms,
+        drafter=DrafterInfo(m.drafter.name, m.drafter.tokenizer_hash, m.drafter.vocab_size, m.drafter.hidden_size),
+        epoch=m.resume.epoch if start == "resume" else 0,
+        committed=tuple(m.resume.committed) if start == "resume" else (),
+        wire_version=m.wire_version,
+    )
+
+
+def _draft_to(m: Draft) -> pb.Draft:
+    message = pb.Draft(draft_id=m.draft_id, epoch=m.epoch, base_position=m.base_position, prefix_hash=m.prefix_hash)
+    if m.hidden_states is None:
+        message.tokens.ids.extend(m.token_ids)
+    else:
+        message.hidden_states.CopyFrom(_tensor_to(m.hidden_states))
+    return message
+
+
+def _draft_from(m: pb.Draft) -> Draft:
+    payload = _body(m, "payload")
+    if m.draft_id == 0:
+        raise MessageError("draft_id must be at least 1")
+    hidden = _tensor_from(m.hidden_states) if payload == "hidden_states" else None
+    if hidden is not None and len(hidden.shape) != 2:
+        raise MessageError(f"hidden states must be [n, hidden], not {list(hidden.shape)}")
+    ids = tuple(m.tokens.ids) if payload == "tokens" else ()
+    draft = Draft(m.draft_id, m.epoch, m.base_position, m.prefix_hash, ids, hidden)
+    if draft.count == 0:
+        raise MessageError("an empty draft")
+    return draft
+
+
+def encode_edge_message(message: EdgeMessage) -> bytes:
+    """`SpeculateRequest` bytes."""
+    match message:
+        case Open():
+            request = pb.SpeculateRequest(open=_open_to(message))
+        case Draft():
+            request = pb.SpeculateRequest(draft=_draft_to(message))
+        case Cancel():
+            request = pb.SpeculateRequest(cancel=pb.Cancel())
+        case Close():
+            request = pb.SpeculateRequest(close=pb.Close())
+    return request.SerializeToString()
+
+
+def decode_edge_message(data: bytes) -> EdgeMessage:
+    """A `SpeculateRequest`.
+
+    Raises:
+        MessageError: malformed, empty, or a value out of range.
+    """
+    request = _parse(pb.SpeculateRequest, data)
+    match _body(request):
+        case "open":
+            return _open_from(request.open)
+        case "draft":
+            return _draft_from(request.draft)
+        case "cancel":
+            return Cancel()
+        case _:
+            return Close()
+
+
+# ------------------------------------------------------------------------------------------- cloud to edge
+
+
+def _commit_to(m: Commit) -> pb.Commit:
+    return pb.Commit(
+        start_position=m.start_position,
+        token_ids=m.token_ids,
+        drafted=m.drafted,
+        accepted=m.accepted,
+        draft_id=m.draft_id,
+        waiting=m.waiting,
+        timings=pb.StepTimings(queue_us=m.timings.queue_us, forward_us=m.timings.forward_us),
+    )
+
+
+def _commit_from(m: pb.Commit) -> Commit:
+    if m.accepted > m.drafted or m.accepted > len(m.token_ids):
+        raise MessageError(f"commit accepts {m.accepted} of {m.drafted} drafted, with {len(m.token_ids)} tokens")
+    return Commit(
+        start_position=m.start_position,
+        token_ids=tuple(m.token_ids),
+        drafted=m.drafted,
+        accepted=m.accepted,
+        draft_id=m.draft_id,
+        waiting=m.waiting,
+        timings=StepTimings(m.timings.queue_us, m.timings.forward_us),
+    )
+
+
+def encode_cloud_message(message: CloudMessage) -> bytes:
+    """`SpeculateResponse` bytes."""
+    match message:
+        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed):
+            body = pb.Opened(
+                session_id=session_id,
+                max_tokens=max_tokens,
+                max_draft=max_draft,
+                committed_length=committed_length,
+                video_needed=video_needed,
+            )
+            response = pb.SpeculateResponse(opened=body)
+        case Commit():
+            response = pb.SpeculateResponse(commit=_commit_to(message))
+        case Progress(stage, start_us, duration_us):
+            progress = pb.Progress(stage=_STAGES[stage], start_us=start_us, duration_us=duration_us)
+            response = pb.SpeculateResponse(progress=progress)
+        case Finished(reason, length, target_passes, stale_drafts):
+            finished = pb.Finished(
+                reason=_REASONS[reason], length=length, target_passes=target_passes, stale_drafts=stale_drafts
+            )
+            response = pb.SpeculateResponse(finished=finished)
+        case Failure(code, text, retryable):
+            failure = pb.Failure(code=_CODES[code], message=text, retryable=retryable)
+            response = pb.SpeculateResponse(failure=failure)
+    return response.SerializeToString()
+
+
+def decode_cloud_message(data: bytes) -> CloudMessage:
+    """A `SpeculateResponse`.
+
+    Raises:
+        MessageError: malformed, empty, or a value out of range.
+    """
+    response = _parse(pb.SpeculateResponse, data)
+    match _body(response):
+        case "opened":
+            o = response.opened
+            return Opened(o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
+        case "commit":
+            return _commit_from(response.commit)
+        case "progress":
+            p = response.progress
+            return Progress(_reverse(_STAGES, p.stage, "stage"), p.start_us, p.duration_us)
+        case "finished":
+            f = response.finished
+            return Finished(_reverse(_REASONS, f.reason, "finish reason"), f.length, f.target_passes, f.stale_drafts)
+        case _:
+            x = response.failure
+            return Failure(_reverse(_CODES, x.code, "failure code"), x.message, x.retryable)
+
+
+# -------------------------------------------------------------------------------------------------- video
+
+
+def encode_video_header(session_id: str, header: VideoHeader) -> bytes:
+    """First `StreamVideoRequest` bytes of a video."""
+    message = pb.StreamVideoRequest(
+        session_id=session_id,
+        header=pb.VideoHeader(
+            codec=header.codec,
+            extradata=header.extradata,
+            width=header.width,
+            height=header.height,
+            frames=header.frames,
+            time_base_num=header.time_base_num,
+            time_base_den=header.time_base_den,
+        ),
+    )
+    return message.SerializeToString()
+
+
+def encode_video_packets(packets: Iterable[VideoPacket]) -> bytes:
+    """Later `StreamVideoRequest` bytes of a video."""
+    message = pb.StreamVideoRequest()
+    for p in packets:
+        message.packets.add(index=p.index, pts=p.pts, dts=p.dts, keyframe=p.keyframe, data=p.data)
+    return message.SerializeToString()
+
+
+def decode_video_message(data: bytes) -> tuple[str, VideoHeader | None, tuple[VideoPacket, ...]]:
+    """A `StreamVideoRequest`: session id and header (first message only), and packets.
+
+    Raises:
+        MessageError: malformed.
+    """
+    m = _parse(pb.StreamVideoRequest, data)
+    header = None
+    if m.HasField("header"):
+        h = m.header
+        header = VideoHeader(
+            codec=h.codec,
+            extradata=h.extradata,
+            width=h.width,
+            height=h.height,
+            frames=h.frames,
+            time_base_num=h.time_base_num,
+            time_base_den=h.time_base_den,
+        )
+    packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data) for p in m.packets)
+    return m.session_id, header, packets
+
+
+def encode_video_reply(frames: int, size: int) -> bytes:
+    """`StreamVideoResponse` bytes."""
+    return pb.StreamVideoResponse(frames=frames, bytes=size).SerializeToString()
+
+
+def decode_video_reply(data: bytes) -> tuple[int, int]:
+    """A `StreamVideoResponse`: frames and bytes."""
+    m = _parse(pb.StreamVideoResponse, data)
+    return m.frames, m.bytes
+
+
+# ------------------------------------------------------------------------------------------- capabilities
+
+
+def encode_info_request() -> bytes:
+    """`GetInfoRequest` bytes."""
+    return pb.GetInfoRequest().SerializeToString()
+
+
+def encode_info(info: ServerInfo) -> bytes:
+    """`GetInfoResponse` bytes."""
+    fields = {name: getattr(info, name) for name in ServerInfo.__dataclass_fields__}
+    return pb.GetInfoResponse(**fields).SerializeToString()
+
+
+def decode_info(data: bytes) -> ServerInfo:
+    """A `GetInfoResponse`."""
+    m = _parse(pb.GetInfoResponse, data)
+    fields = {name: getattr(m, name) for name in ServerInfo.__dataclass_fields__}
+    return ServerInfo(**{**fields, "eos_token_ids": tuple(m.eos_token_ids)})
+
+
+# ------------------------------------------------------------------------------------------ edge's service
+
+
+def encode_ask(ask: AskRequest) -> bytes:
+    """`AskRequest` bytes."""
+    return edge_pb.AskRequest(
+        question=ask.question,
+        events_path=ask.events_path,
+        video_path=ask.video_path,
+        mode=_MODES[ask.mode],
+        sampling=_sampling_to(ask.sampling),
+        max_tokens=ask.max_tokens,
+        pace=_PACES[ask.pace],
+        patience_ms=ask.patience_ms,
+        draft_length=ask.draft_length,
+        window_start_us=ask.window_start_us,
+    ).SerializeToString()
+
+
+def decode_ask(data: bytes) -> AskRequest:
+    """An `AskRequest`.
+
+    Raises:
+        MessageError: malformed, or a value out of range.
+    """
+    m = _parse(edge_pb.AskRequest, data)
+    return AskRequest(
+        question=m.question,
+        events_path=m.events_path,
+        video_path=m.video_path,
+        mode=Mode.STREAM_TO_CLOUD if m.mode == edge_pb.MODE_UNSPECIFIED else _reverse(_MODES, m.mode, "mode"),
+        sampling=_sampling_from(m.sampling),
+        max_tokens=m.max_tokens,
+        pace=Pace.EAGER if m.pace == pb.PACE_UNSPECIFIED else _reverse(_PACES, m.pace, "pace"),
+        patience_ms=m.patience_ms,
+        draft_length=m.draft_length,
+        window_start_us=m.window_start_us,
+    )
+
+
+def encode_ask_event(event: AskEvent) -> bytes:
+    """`AskResponse` bytes."""
+    match event:
+        case Answer(committed, provisional, at_ms):
+            body = edge_pb.Answer(committed_text=committed, provisional_text=provisional, at_ms=at_ms)
+            response = edge_pb.AskResponse(answer=body)
+        case Report(values):
+            response = edge_pb.AskResponse(report=edge_pb.Report(json=json.dumps(values)))
+        case Notice(text):
+            response = edge_pb.AskResponse(notice=text)
+    return response.SerializeToString()
+
+
+def decode_ask_event(data: bytes) -> AskEvent:
+    """An `AskResponse`.
+
+    Raises:
+        MessageError: malformed or empty.
+    """
+    m = _parse(edge_pb.AskResponse, data)
+    match _body(m):
+        case "answer":
+            return Answer(m.answer.committed_text, m.answer.provisional_text, m.answer.at_ms)
+        case "report":
+            return Report(json.loads(m.report.json))
+        case _:
+            return Notice(m.notice)
+
+
+def encode_status_request() -> bytes:
+    """`StatusRequest` bytes."""
+    return edge_pb.StatusRequest().SerializeToString()
+
+
+def encode_status(status: EdgeStatus) -> bytes:
+    """`StatusResponse` bytes."""
+    return edge_pb.StatusResponse(
+        drafter=status.drafter,
+        cloud=status.cloud,
+        cloud_reachable=status.cloud_reachable,
+        sessions=status.sessions,
+    ).SerializeToString()
+
+
+def decode_status(data: bytes) -> EdgeStatus:
+    """A `StatusResponse`."""
+    m = _parse(edge_pb.StatusResponse, data)
+    return EdgeStatus(m.drafter, m.cloud, m.cloud_reachable, m.sessions)

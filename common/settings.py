@@ -1,0 +1,109 @@
+"""Settings: a TOML file, then the environment, then flags, each overriding the one before.
+
+A settings class is a frozen dataclass whose `__post_init__` raises `SettingsError`. Its table in the TOML file is
+`[edge]` or `[cloud]`, its environment variables are `EVENTSPEC_EDGE_...` or `EVENTSPEC_CLOUD_...` in capitals.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from common.errors import SettingsError
+
+S = TypeVar("S")
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def load_settings(
+    kind: type[S],
+    table: str,
+    *,
+    file: Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, Any],
+) -> S:
+    """Settings of class `kind`.
+
+    Args:
+        kind: a frozen dataclass of str, int, float and bool fields.
+        table: name of its table in the file, and of its environment variables.
+        file: a TOML file; None for none.
+        environment: usually `os.environ`.
+        flags: values given on the command line; None means not given.
+
+    Raises:
+        SettingsError: naming the place and the setting that makes no sense.
+    """
+    types = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, value in _from_file(file, table).items():
+        _check_name(name, types, f"{file}, table [{table}]")
+        values[name] = _convert(value, types[name], f"{name} in {file}")
+    prefix = f"EVENTSPEC_{table.upper()}_"
+    for variable, text in environment.items():
+        if variable.startswith(prefix):
+            name = variable[len(prefix) :].lower()
+            _check_name(name, types, f"the environment variable {variable}")
+            values[name] = _convert(text, types[name], variable)
+    values |= {name: value for name, value in flags.items() if value is not None}
+    return kind(**values)
+
+
+def _from_file(file: Path | None, table: str) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"can't read the settings file {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} isn't valid TOML: {error}") from error
+    found = content.get(table, {})
+    if not isinstance(found, dict):
+        raise SettingsError(f"[{table}] in {file} must be a table")
+    return found
+
+
+def _check_name(name: str, types: Mapping[str, Any], where: str) -> None:
+    if name in types:
+        return
+    near = difflib.get_close_matches(name, types, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(types))}"
+    raise SettingsError(f"{where}: there is no setting {name}; {hint}")
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    try:
+        if kind is bool and isinstance(value, str):
+            if value.lower() not in _TRUE | _FALSE:
+                raise ValueError(value)
+            return value.lower() in _TRUE
+        if isinstance(value, bool) != (kind is bool):
+            raise ValueError(value)
+        return kind(value)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{where} must be {_article(kind)}, not {value!r}") from error
+
+
+def _article(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise SettingsError with `message` unless `condition`."""
+    if not condition:
+        raise SettingsError(message)
+
+
+def check_address(name: str, address: str) -> None:
+    """An address is HOST:PORT (port 0: any free one), or unix:PATH."""
+    if address.startswith("unix:"):
+        return
+    host, _, port = address.rpartition(":")
+    ok = bool(host) and port.isdigit() and int(port) < 65536
+    require(ok, f"{name} must be HOST:PORT, for example 127.0.0.1:50051, not {address!r}")

@@ -1,0 +1,187 @@
+"""`eventspec-edge`: start the edge daemon, ask it questions, look at event files. `python -m edge` is the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.errors import EventSpecError
+from edge.events_cli import app as events_app
+
+app = typer.Typer(
+    help="The edge side of eventspec: reads events and video, drafts answers, streams them to the cloud.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(events_app, name="events")
+
+
+class ModeChoice(str, Enum):
+    """For `--mode`."""
+
+    stream_to_cloud = "stream_to_cloud"
+    cloud_only = "cloud_only"
+    edge_only = "edge_only"
+
+
+class PaceChoice(str, Enum):
+    """For `--pace`."""
+
+    eager = "eager"
+    patient = "patient"
+
+
+@app.command()
+def serve(
+    cloud: Annotated[str | None, typer.Option(help="Address of the cloud daemon, HOST:PORT. [127.0.0.1:50051]")] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(help="Where `ask` finds this daemon; keep it on loopback. [127.0.0.1:50052]"),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder of an EventGPT checkpoint. [the shipped tiny drafter]")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0. [cpu]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16. [float32]")] = None,
+    quantize: Annotated[str | None, typer.Option(help="none, 4bit (NF4) or 8bit, through bitsandbytes. [none]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Torch threads; 0: half of the cores. [0]")] = None,
+    max_ahead: Annotated[
+        int | None, typer.Option(help="How many tokens the drafter may be ahead of the cloud. [16]")
+    ] = None,
+    give_up_after_s: Annotated[
+        float | None, typer.Option(help="Seconds without a link before the edge finishes alone. [10]")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with an [edge] table; flags and environment override it.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Start the daemon. Settings: a TOML file, then EVENTSPEC_EDGE_... variables, then flags.
+
+    Prints "eventspec-edge ready on HOST:PORT" when it takes questions. Ctrl-C or SIGTERM ends it gracefully.
+    """
+    flags: dict[str, Any] = dict(locals())
+    flags.pop("config"), flags.pop("verbose")
+    from common.settings import load_settings
+    from edge.config import EdgeSettings
+
+    settings = load_settings(EdgeSettings, "edge", file=config, environment=os.environ, flags=flags)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    import uvloop
+
+    from edge.daemon import serve as run
+
+    uvloop.run(run(settings))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    events: Annotated[
+        Path | None, typer.Option(help="Event recording: npy, h5, npz, raw, aedat4 or a DSEC folder.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="Video of the same scene, for example an mp4.")] = None,
+    edge: Annotated[str, typer.Option(help="Address of the edge daemon.")] = "127.0.0.1:50052",
+    mode: Annotated[
+        ModeChoice, typer.Option(help="Who answers: both, the cloud alone, or the edge alone.")
+    ] = ModeChoice.stream_to_cloud,
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 64,
+    temperature: Annotated[float, typer.Option(help="0 takes the most likely token; higher samples.")] = 0.0,
+    top_k: Annotated[int, typer.Option(help="Sample among the k most likely tokens; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Sample among the tokens of this much mass; 1: all.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same answer.")] = 0,
+    pace: Annotated[
+        PaceChoice, typer.Option(help="eager: the cloud never waits for drafts; patient: it does.")
+    ] = PaceChoice.eager,
+    patience_ms: Annotated[int, typer.Option(help="How long a patient cloud waits, in milliseconds.")] = 200,
+    draft_length: Annotated[int, typer.Option(help="Tokens a draft; 0 adapts to what is accepted.")] = 0,
+    window_start_us: Annotated[
+        int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
+    ] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object with the answer and all figures.")
+    ] = False,
+) -> None:
+    """Ask the edge daemon about a recording and its video; the answer streams.
+
+    On a terminal, text in ⟨brackets⟩ is provisional: the drafter's, not yet confirmed by the cloud.
+    """
+    from common.ask import AskRequest, Mode
+    from common.errors import PromptError
+    from common.types import Pace, SamplingParams
+
+    try:
+        sampling = SamplingParams(temperature, top_k, top_p, seed)
+    except ValueError as error:
+        raise PromptError(str(error)) from error
+    request = AskRequest(
+        question=question,
+        events_path=str(events.absolute()) if events else "",
+        video_path=str(video.absolute()) if video else "",
+        mode=Mode(mode.value),
+        sampling=sampling,
+        max_tokens=max_tokens,
+        pace=Pace(pace.value),
+        patience_ms=patience_ms,
+        draft_length=draft_length,
+        window_start_us=window_start_us,
+    )
+    _run_ask(edge, request, as_json)
+
+
+def _run_ask(address: str, request: Any, as_json: bool) -> None:
+    import json
+
+    from common.ask import Notice, Report
+    from edge.asking import ask_daemon
+    from edge.display import make_display, summary
+
+    if as_json:
+        for event in ask_daemon(address, request):
+            if isinstance(event, Report):
+                typer.echo(json.dumps(event.values))
+            elif isinstance(event, Notice):
+                typer.echo(f"· {event.text}", err=True)
+        return
+    display, report = make_display(), None
+    try:
+        for event in ask_daemon(address, request):
+            display.show(event)
+            report = event if isinstance(event, Report) else report
+    finally:
+        display.close(report.values["answer"] if report is not None else None)
+    if report is not None:
+        typer.echo(summary(report), err=True)
+
+
+@app.command()
+def status(
+    edge: Annotated[str, typer.Option(help="Address of the edge daemon.")] = "127.0.0.1:50052",
+) -> None:
+    """Ask the edge daemon how it is; prints JSON."""
+    import dataclasses
+    import json
+
+    from edge.asking import daemon_status
+
+    typer.echo(json.dumps(dataclasses.asdict(daemon_status(edge))))
+
+
+def main() -> None:
+    """Entry point; errors of the user's end in one line and status 2, Ctrl-C in status 130."""
+    try:
+        app()
+    except EventSpecError as error:
+        typer.echo(f"eventspec-edge: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

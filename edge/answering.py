@@ -1,0 +1,180 @@
+"""From a question to a running answer: reads the files, opens the session's books, and reports what was measured."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from common.ask import AskEvent, AskRequest, Mode, Report
+from common.errors import PromptError
+from common.tokenizer import Tokenizer
+from common.types import DrafterInfo, Open
+from edge.config import EdgeSettings
+from edge.controller import DraftLength
+from edge.link import Link
+from edge.runner import AnswerRunner, Video
+from edge.session import EdgeSession
+from edge.video import open_clip
+from edge.worker import Drafting, DraftingThread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.eventgpt import EventGPT
+
+
+@dataclass(frozen=True, slots=True)
+class DrafterModel:
+    """The loaded drafter and what goes with it."""
+
+    name: str
+    model: EventGPT
+    tokenizer: Tokenizer
+
+    @property
+    def info(self) -> DrafterInfo:
+        """For the handshake."""
+        config = self.model.config
+        return DrafterInfo(self.name, self.tokenizer.hash, self.model.vocab_size, config.hidden_size)
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """Ids that end an answer."""
+        return self.model.config.eos_token_ids
+
+    def prepare(self, ask: AskRequest, frames: list[NDArray[Any]], max_tokens: int) -> Callable[[], Drafting]:
+        """Work for the drafter's thread: a drafter that has its prompt and its events."""
+
+        def work() -> Drafting:
+            from edge.drafter import Drafter
+            from edge.eventgpt.prompt import prompt_ids
+
+            drafter = Drafter(
+                self.model,
+                sampling=ask.sampling,
+                vocab_size=min(self.tokenizer.vocab_size, self.model.vocab_size),
+                max_tokens=max_tokens,
+            )
+            drafter.prefill(prompt_ids(ask.question, self.tokenizer, self.model.config.prompt_template), frames)
+            return drafter
+
+        return work
+
+
+class Answering:
+    """Answers questions with one drafter and one link."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        *,
+        drafter: DrafterModel,
+        link: Link,
+        thread: DraftingThread,
+        files: Executor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._drafter = drafter
+        self._link = link
+        self._thread = thread
+        self._files = files
+        self._clock = clock
+
+    async def answer(self, ask: AskRequest) -> AsyncIterator[AskEvent]:
+        """Answer one question; the last event is its report.
+
+        Raises:
+            InputError: the question or a file is at fault.
+            EventSpecError: there is no answer, and why.
+        """
+        started = self._clock()
+        max_tokens = self._check(ask)
+        drafts, cloud = ask.mode is not Mode.CLOUD_ONLY, ask.mode is not Mode.EDGE_ONLY
+        frames, video = await asyncio.gather(
+            self._event_frames(ask) if drafts else _nothing(), self._open_video(ask) if cloud else _nothing()
+        )
+        session = EdgeSession(
+            opening=Open(
+                session_id=uuid.uuid4().hex,
+                question=ask.question,
+                sampling=ask.sampling,
+                max_tokens=max_tokens,
+                pace=ask.pace,
+                patience_ms=ask.patience_ms,
+                drafter=self._drafter.info if drafts else DrafterInfo(),
+            ),
+            settings=self._settings.session(drafts=drafts, cloud=cloud),
+            eos_token_ids=self._drafter.eos_token_ids,
+            length=DraftLength(ask.draft_length),
+            started_at=started,
+        )
+        session.figures.stage("load", "edge", 0.0, (self._clock() - started) * 1e3)
+        runner = AnswerRunner(
+            session,
+            link=self._link if cloud else None,
+            thread=self._thread,
+            prepare=self._drafter.prepare(ask, frames, max_tokens) if frames is not None else None,
+            video=video,
+            decode=self._drafter.tokenizer.decode,
+            clock=self._clock,
+        )
+        async for event in runner.run():
+            yield event
+        yield Report(self._report(ask, session))
+
+    def _check(self, ask: AskRequest) -> int:
+        if not ask.question.strip():
+            raise PromptError("the question is empty: ask something")
+        if ask.max_tokens < 1:
+            raise PromptError("max-tokens must be at least 1")
+        if ask.mode is not Mode.CLOUD_ONLY and not ask.events_path:
+            raise PromptError("name an event recording with --events (or use --mode cloud_only)")
+        if ask.mode is not Mode.EDGE_ONLY and not ask.video_path:
+            raise PromptError("name a video with --video (or use --mode edge_only)")
+        return min(ask.max_tokens, self._settings.max_answer_tokens)
+
+    async def _event_frames(self, ask: AskRequest) -> list[NDArray[Any]]:
+        config = self._drafter.model.config
+
+        def work() -> list[NDArray[Any]]:
+            from edge.events import load_events, raster
+
+            window_us = config.window_us
+            events = load_events(ask.events_path, start_us=ask.window_start_us, duration_us=window_us)
+            canvas = (events.height, events.width) if config.canvas == "sensor" else None
+            return list(raster(events, frames=config.frames, canvas=canvas))
+
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+    async def _open_video(self, ask: AskRequest) -> Video:
+        def work() -> Video:
+            clip = open_clip(ask.video_path, max_bytes=self._settings.max_video_bytes)
+            return Video(clip.header, clip.packets)
+
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+    def _report(self, ask: AskRequest, session: EdgeSession) -> dict[str, Any]:
+        ids = session.answer
+        figures = session.figures
+        return {
+            "answer": self._drafter.tokenizer.decode(ids),
+            "token_ids": ids,
+            "finish_reason": session.reason.value if session.reason is not None else None,
+            "tokens": len(ids),
+            "mode": Mode.EDGE_ONLY.value if figures.alone else ask.mode.value,
+            "question": ask.question,
+            "pace": ask.pace.value,
+            "seed": ask.sampling.seed,
+            "temperature": ask.sampling.temperature,
+            **figures.report(),
+        }
+
+
+async def _nothing() -> None:
+    return None

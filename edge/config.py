@@ -1,0 +1,51 @@
+"""Settings of the edge daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.settings import check_address, require
+from edge.session import SessionSettings
+
+DTYPES = ("float32", "float16", "bfloat16")
+QUANTIZATIONS = ("none", "4bit", "8bit")
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """Settings of `eventspec-edge serve`; `--help` explains each."""
+
+    listen: str = "127.0.0.1:50052"
+    cloud: str = "127.0.0.1:50051"
+    model: str = ""
+    device: str = "cpu"
+    dtype: str = "float32"
+    quantize: str = "none"
+    threads: int = 0
+    max_ahead: int = 16
+    max_answer_tokens: int = 512
+    give_up_after_s: float = 10.0
+    max_video_bytes: int = 256 << 20
+    max_message_bytes: int = 8 << 20
+    sessions: int = 16
+    grace_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_address("listen", self.listen)
+        check_address("cloud", self.cloud)
+        require(self.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        require(
+            self.quantize in QUANTIZATIONS,
+            f"quantize must be one of {', '.join(QUANTIZATIONS)}, not {self.quantize!r}",
+        )
+        require(self.threads >= 0, f"threads must be 0 (automatic) or more, not {self.threads}")
+        require(1 <= self.max_ahead <= 256, f"max_ahead must be between 1 and 256, not {self.max_ahead}")
+        require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
+        require(self.give_up_after_s >= 0, "give_up_after_s can't be negative")
+        require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
+        require(self.sessions >= 1, "sessions must be at least 1")
+        require(self.grace_s >= 0, "grace_s can't be negative")
+
+    def session(self, *, drafts: bool, cloud: bool) -> SessionSettings:
+        """How one answer behaves."""
+        return SessionSettings(max_ahead=self.max_ahead, give_up_after=self.give_up_after_s, drafts=drafts, cloud=cloud)

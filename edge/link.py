@@ -1,0 +1,156 @@
+"""The link to the cloud as one injectable object: open a stream, stream a video, ask who is there.
+
+`GrpcLink` keeps two TCP connections: a 20-byte draft never queues behind a 200 KB picture. Failures of the network
+come out as `LinkError`, refusals by the cloud as the error they stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+from common.video import VideoHeader, VideoPacket
+
+from common import codec
+from common.errors import LinkError
+from common.rpc import channel_options, error_of_status
+from common.types import CloudMessage, EdgeMessage, ServerInfo
+
+# Packets are gathered into messages of about this size, so that the stream can be interrupted and paced.
+_VIDEO_MESSAGE_BYTES = 64 << 10
+
+
+class Stream(Protocol):
+    """One connection of one session."""
+
+    async def send(self, message: EdgeMessage) -> int:
+        """Send; returns the bytes on the wire. Raises LinkError."""
+
+    async def receive(self) -> tuple[CloudMessage, int]:
+        """The next message and its bytes. Raises LinkError when the stream ends."""
+
+    async def close(self) -> None:
+        """End the stream; what was sent is delivered first. Never raises."""
+
+
+class Link(Protocol):
+    """The way to the cloud."""
+
+    async def info(self, timeout: float) -> ServerInfo:
+        """The cloud's capabilities and limits. Raises LinkError."""
+
+    async def open(self) -> Stream:
+        """Open a stream. May raise LinkError, now or at the first send or receive."""
+
+    async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
+        """Stream a video; returns the bytes on the wire. Raises LinkError, or the cloud's refusal."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+
+
+class GrpcStream:
+    """A `Speculate` call."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def send(self, message: EdgeMessage) -> int:
+        """Send; returns the bytes on the wire."""
+        data = codec.encode_edge_message(message)
+        try:
+            await self._call.write(data)
+        except grpc.RpcError as error:
+            raise error_of_status(error) from error
+        except Exception as error:  # grpc.aio raises InvalidStateError and others once the call is over
+            raise LinkError("the stream is closed") from error
+        return len(data)
+
+    async def receive(self) -> tuple[CloudMessage, int]:
+        """The next message and its bytes."""
+        try:
+            data = await self._call.read()
+        except grpc.RpcError as error:
+            raise error_of_status(error) from error
+        if data is grpc.aio.EOF:
+            raise LinkError("the cloud ended the stream")
+        return codec.decode_cloud_message(data), len(data)
+
+    async def close(self) -> None:
+        """Half-close, let the cloud finish, then drop the call."""
+        try:
+            await self._call.done_writing()
+            while await self._call.read() is not grpc.aio.EOF:
+                pass
+        except Exception:
+            pass
+        finally:
+            self._call.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Where the cloud is, and the largest message."""
+
+    address: str
+    max_message_bytes: int = 8 << 20
+
+
+class GrpcLink:
+    """gRPC to a cloud daemon."""
+
+    def __init__(self, settings: LinkSettings) -> None:
+        options = channel_options(settings.max_message_bytes)
+        # without a pool of its own, gRPC would put both channels onto one TCP connection
+        separate = [*options, ("grpc.use_local_subchannel_pool", 1)]
+        self._drafts = grpc.aio.insecure_channel(settings.address, options=separate)
+        self._video = grpc.aio.insecure_channel(settings.address, options=separate)
+
+    async def info(self, timeout: float) -> ServerInfo:
+        """The cloud's capabilities and limits."""
+        call = self._drafts.unary_unary(f"/{codec.SERVICE}/GetInfo")
+        try:
+            return codec.decode_info(await call(codec.encode_info_request(), timeout=timeout))
+        except grpc.RpcError as error:
+            raise error_of_status(error) from error
+
+    async def open(self) -> GrpcStream:
+        """Open a stream."""
+        return GrpcStream(self._drafts.stream_stream(f"/{codec.SERVICE}/Speculate")())
+
+    async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
+        """Stream a video on its own connection."""
+        size = 0
+
+        async def messages() -> AsyncIterator[bytes]:
+            nonlocal size
+            for data in _video_messages(session_id, header, packets):
+                size += len(data)
+                yield data
+
+        try:
+            await self._video.stream_unary(f"/{codec.SERVICE}/StreamVideo")(messages())
+        except grpc.RpcError as error:
+            raise error_of_status(error) from error
+        return size
+
+    async def close(self) -> None:
+        """Let go of both connections."""
+        await self._drafts.close()
+        await self._video.close()
+
+
+def _video_messages(session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> Iterable[bytes]:
+    yield codec.encode_video_header(session_id, header)
+    batch: list[VideoPacket] = []
+    size = 0
+    for packet in packets:
+        batch.append(packet)
+        size += len(packet.data)
+        if size >= _VIDEO_MESSAGE_BYTES:
+            yield codec.encode_video_packets(batch)
+            batch, size = [], 0
+    if batch:
+        yield codec.encode_video_packets(batch)

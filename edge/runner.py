@@ -1,0 +1,231 @@
+"""Runs one answer: the shell around `edge/session.py` that owns its stream, its drafter and its clock.
+
+Everything that happens (a message, a finished draft, a lost stream, a timer) comes as an event through one queue; the
+session decides; its actions are carried out here. The answer streams out as it changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from common.video import VideoHeader, VideoPacket
+
+from common.ask import Answer, AskEvent, Notice
+from common.errors import EventSpecError, LinkError, MessageError
+from common.types import Draft, EdgeMessage
+from edge.link import Link, Stream
+from edge.session import (
+    Action,
+    Connect,
+    Done,
+    DraftJob,
+    EdgeSession,
+    Send,
+    SendVideo,
+    Show,
+    Tell,
+)
+from edge.worker import Drafting, DraftingThread
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A clip ready to be sent: its header, and a way to read its packets (more than once)."""
+
+    header: VideoHeader
+    packets: Callable[[], Iterable[VideoPacket]]
+
+
+class AnswerRunner:
+    """One answer. `prepare` runs in the drafter's thread and returns a drafter that has its prompt and events."""
+
+    def __init__(
+        self,
+        session: EdgeSession,
+        *,
+        link: Link | None,
+        thread: DraftingThread,
+        prepare: Callable[[], Drafting] | None,
+        video: Video | None,
+        decode: Callable[[list[int]], str],
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._session = session
+        self._link = link
+        self._thread = thread
+        self._prepare = prepare
+        self._video = video
+        self._decode = decode
+        self._clock = clock
+        self._events: asyncio.Queue[Callable[[float], None]] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stream: Stream | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._drafter: Drafting | None = None
+        self._done: Done | None = None
+
+    async def run(self) -> AsyncIterator[AskEvent]:
+        """Answer; yields the answer as it changes. Raises the error if there is none. Leaves nothing running."""
+        try:
+            if self._prepare is not None:
+                self._spawn(self._prepare_drafter(self._prepare))
+            async for event in self._perform(self._session.drain()):
+                yield event
+            while self._done is None:
+                happened = await self._events.get()
+                happened(self._clock())
+                while not self._events.empty():
+                    self._events.get_nowait()(self._clock())
+                async for event in self._perform(self._session.drain()):
+                    yield event
+            if self._done.error is not None:
+                raise self._done.error
+        finally:
+            await self._clean_up()
+
+    async def _perform(self, actions: list[Action]) -> AsyncIterator[AskEvent]:
+        last_show: Show | None = None
+        for action in actions:
+            match action:
+                case Connect(at):
+                    self._spawn(self._connect(at))
+                case Send(message):
+                    await self._send(message)
+                case SendVideo():
+                    self._spawn(self._send_video())
+                case DraftJob():
+                    self._spawn(self._draft(action))
+                case Tell(text):
+                    yield Notice(text)
+                case Show():
+                    last_show = action  # several changes at once: the last one counts
+                case Done():
+                    self._done = action
+        if last_show is not None:
+            yield self._answer(last_show)
+
+    def _answer(self, show: Show) -> Answer:
+        committed = self._decode(list(show.committed))
+        whole = self._decode([*show.committed, *show.provisional])
+        at_ms = (self._clock() - self._session.started_at) * 1e3
+        return Answer(committed, whole[len(committed) :] if whole.startswith(committed) else "", at_ms)
+
+    # ------------------------------------------------------------------------------------------ what happens
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _prepare_drafter(self, prepare: Callable[[], Drafting]) -> None:
+        started = self._clock()
+        try:
+            self._drafter = await self._thread.run(prepare)
+        except EventSpecError as error:
+            self._put(partial(self._session.drafter_failed, error))
+            return
+        self._span("drafter_prefill", started)
+        self._put(self._session.drafter_ready)
+
+    async def _draft(self, job: DraftJob) -> None:
+        assert self._drafter is not None
+        try:
+            ids = await self._thread.draft(self._drafter, job)
+        except EventSpecError as error:
+            self._put(partial(self._session.drafter_failed, error))
+            return
+        self._put(partial(self._session.drafted, ids))
+
+    async def _connect(self, at: float) -> None:
+        assert self._link is not None
+        await self._drop_stream()
+        await asyncio.sleep(max(0.0, at - self._clock()))
+        try:
+            self._stream = await self._link.open()
+        except EventSpecError as error:
+            self._lost(error)
+            return
+        self._reader = self._spawn(self._read(self._stream))
+        self._put(self._session.connected)
+
+    async def _read(self, stream: Stream) -> None:
+        while True:
+            try:
+                message, size = await stream.receive()
+            except (LinkError, MessageError) as error:
+                if stream is self._stream:
+                    self._lost(error)
+                return
+            except EventSpecError as error:
+                self._put(partial(self._session.refused, error))
+                return
+            self._session.figures.downlink_bytes += size
+            self._put(partial(self._session.received, message))
+
+    async def _send(self, message: EdgeMessage) -> None:
+        if self._stream is None:
+            return
+        try:
+            size = await self._stream.send(message)
+        except LinkError:
+            return  # the reader of this stream reports the loss
+        kind = "drafts" if isinstance(message, Draft) else "control"
+        self._session.figures.uplink_bytes[kind] += size
+
+    async def _send_video(self) -> None:
+        assert self._link is not None and self._video is not None
+        stream, started = self._stream, self._clock()
+        try:
+            size = await self._link.send_video(
+                self._session.opening.session_id, self._video.header, self._video.packets()
+            )
+        except LinkError as error:
+            if stream is self._stream:  # this stream's session has no video: a resume asks for it again
+                self._lost(error)
+            return
+        except EventSpecError as error:
+            self._put(partial(self._session.refused, error))
+            return
+        self._session.figures.uplink_bytes["video"] += size
+        self._span("video_upload", started)
+
+    # ------------------------------------------------------------------------------------------------ helpers
+
+    def _put(self, event: Callable[[float], None]) -> None:
+        self._events.put_nowait(event)
+
+    def _lost(self, error: EventSpecError) -> None:
+        self._put(partial(self._session.link_lost, error))
+
+    def _span(self, name: str, started: float) -> None:
+        base = self._session.started_at
+        self._session.figures.stage(name, "edge", (started - base) * 1e3, (self._clock() - base) * 1e3)
+
+    async def _drop_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+        if stream is not None:
+            await asyncio.wait({asyncio.ensure_future(stream.close())}, timeout=1.0)
+
+    async def _clean_up(self) -> None:
+        self._session.cancel(self._clock())
+        for action in self._session.drain():
+            if isinstance(action, Send):
+                await self._send(action.message)
+        await self._drop_stream()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        drafter = self._drafter
+        if drafter is not None and hasattr(drafter, "close"):
+            await self._thread.run(drafter.close)

@@ -1,0 +1,60 @@
+"""The edge daemon's local gRPC service. It reads files with the daemon's rights: keep it on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from common import codec
+from common.ask import AskEvent, AskRequest, EdgeStatus
+from common.errors import CapacityError, EventSpecError
+from common.rpc import status_of
+
+
+class Answers(Protocol):
+    """Who answers (`edge.answering.Answering`)."""
+
+    def answer(self, ask: AskRequest) -> AsyncIterator[AskEvent]:
+        """Answer one question."""
+
+
+class EdgeService:
+    """The handlers of `eventspec.v1.EdgeService`."""
+
+    def __init__(self, answers: Answers, *, drafter: str, cloud: str, sessions: int) -> None:
+        self._answers = answers
+        self._drafter = drafter
+        self._cloud = cloud
+        self._limit = sessions
+        self._running = 0
+        self.cloud_reachable = False
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """To be added to a server; messages are bytes, which only the codec translates."""
+        return grpc.method_handlers_generic_handler(
+            codec.EDGE_SERVICE,
+            {
+                "Ask": grpc.unary_stream_rpc_method_handler(self.ask),
+                "Status": grpc.unary_unary_rpc_method_handler(self.status),
+            },
+        )
+
+    async def ask(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[bytes]:
+        """One question; the answer streams, the report comes last."""
+        self._running += 1
+        try:
+            if self._running > self._limit:
+                raise CapacityError(f"{self._limit} answers are in progress; ask again in a moment")
+            async for event in self._answers.answer(codec.decode_ask(request)):
+                yield codec.encode_ask_event(event)
+        except EventSpecError as error:
+            await context.abort(status_of(error), str(error))
+        finally:
+            self._running -= 1
+
+    async def status(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        """How the daemon is."""
+        return codec.encode_status(EdgeStatus(self._drafter, self._cloud, self.cloud_reachable, self._running))

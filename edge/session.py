@@ -1,0 +1,399 @@
+"""One answer at the edge, as a pure state machine: what is committed, what the drafter believes, what to do next.
+
+    committed   the answer so far, by the cloud's word
+    belief      the answer as the drafter holds it: committed tokens and its own continuation
+    sent        the answer as the cloud would have it if it accepted every draft sent so far
+
+Everything follows from comparing these three. The drafter goes on along its own belief while drafts are under way; a
+commit that disagrees rolls it back; whatever of the belief is neither committed nor sent is the next draft.
+
+No I/O, no clock, no threads, no torch: inputs are method calls with `now` in seconds, outputs are actions that
+`drain` hands to the shell (`edge/runner.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from common.errors import EngineError, EventSpecError, LinkError
+from common.failures import error_of
+from common.prefix_hash import prefix_hash
+from common.types import (
+    Cancel,
+    Close,
+    CloudMessage,
+    Commit,
+    Draft,
+    EdgeMessage,
+    Failure,
+    Finished,
+    FinishReason,
+    Open,
+    Opened,
+    Progress,
+)
+from edge.controller import DraftLength
+from edge.figures import Figures
+
+
+class Phase(Enum):
+    """Where an answer stands; `docs/protocol.md` has the chart."""
+
+    CONNECTING = "connecting"  # no stream yet, or an Open under way
+    STREAMING = "streaming"  # the cloud has taken the session in
+    LOST = "lost"  # the stream broke; reconnecting with backoff
+    ALONE = "alone"  # the edge finishes by itself
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class DraftJob:
+    """Work for the drafter: if there are `tokens`, the answer from `position` on is these; then draft `count` more.
+
+    `base` is the whole answer that the draft will continue.
+    """
+
+    position: int
+    tokens: tuple[int, ...]
+    count: int
+    base: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a stream at time `at` and then call `connected`, or `link_lost`."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this to the cloud."""
+
+    message: EdgeMessage
+
+
+@dataclass(frozen=True, slots=True)
+class SendVideo:
+    """Stream the video to the cloud, on its own connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """The answer changed: committed and provisional token ids."""
+
+    committed: tuple[int, ...]
+    provisional: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A line for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end. `error` is set if there is no answer."""
+
+    error: EventSpecError | None = None
+
+
+Action = DraftJob | Connect | Send | SendVideo | Show | Tell | Done
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """How a session behaves. Times in seconds."""
+
+    max_ahead: int = 16  # drafted tokens beyond the committed ones
+    backoff_first: float = 0.05
+    backoff_longest: float = 2.0
+    give_up_after: float = 10.0  # without a link for so long, the edge finishes alone
+    give_up_attempts: int = 24  # ... or after so many streams that brought no token
+    drafts: bool = True  # False: the cloud decodes alone (cloud_only)
+    cloud: bool = True  # False: the edge answers alone (edge_only)
+
+
+@dataclass
+class EdgeSession:
+    """See the module's docstring. `opening` is the fresh `Open`; `eos_token_ids` end the drafter's own answer."""
+
+    opening: Open
+    settings: SessionSettings
+    eos_token_ids: frozenset[int]
+    length: DraftLength
+    started_at: float
+    phase: Phase = Phase.CONNECTING
+    committed: list[int] = field(default_factory=list)
+    belief: list[int] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+    reason: FinishReason | None = None
+    figures: Figures = field(default_factory=Figures)
+    _epoch: int = 0
+    _draft_id: int = 0
+    _attempts: int = 0
+    _lost_since: float | None = None
+    _drafter_ready: bool = False
+    _job: DraftJob | None = None
+    _connect_pending: bool = False
+    _actions: list[Action] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.figures.started_at = self.started_at
+        if self.settings.cloud:
+            self._connect(self.started_at)
+        else:
+            self.phase = Phase.ALONE
+
+    def drain(self) -> list[Action]:
+        """What the shell must do now, in order."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    @property
+    def answer(self) -> list[int]:
+        """The answer's token ids: committed ones; the drafter's own if the edge finished alone."""
+        return list(self.belief) if self.figures.alone else list(self.committed)
+
+    # ------------------------------------------------------------------------------------------ the drafter
+
+    def drafter_ready(self, now: float) -> None:
+        """The drafter has its prompt and events."""
+        self._drafter_ready = True
+        self.figures.drafter_ready_at = now
+        self._next_job(now)
+
+    def drafted(self, ids: Sequence[int], now: float) -> None:
+        """The running job is done."""
+        if self._job is None or self.phase is Phase.DONE:
+            return
+        job, self._job = self._job, None
+        self.belief = [*job.base, *ids]
+        self.figures.draft_tokens_made += len(ids)
+        if self._consistent and len(self.belief) > len(self.committed):
+            self.figures.provisional(now)
+            self._send_draft(now)
+        self._show()
+        if not ids and self.phase is Phase.ALONE:  # it has nothing more to say, and nobody else can
+            self._end(FinishReason.LENGTH, now=now)
+        self._next_job(now)
+
+    def drafter_failed(self, error: EventSpecError, now: float) -> None:
+        """The drafter can't go on: the cloud decodes alone; without a cloud this is the end."""
+        self._job = None
+        self._drafter_ready = False
+        if self.phase is Phase.ALONE:
+            self._end(error=error, now=now)
+        elif self.phase is not Phase.DONE:
+            self._actions.append(Tell(f"drafting stopped: {error}"))
+
+    @property
+    def _agreed(self) -> int:
+        """Length of the longest common prefix of belief and committed."""
+        shorter = min(len(self.belief), len(self.committed))
+        if self.belief[:shorter] == self.committed[:shorter]:
+            return shorter
+        return next(i for i in range(shorter) if self.belief[i] != self.committed[i])
+
+    @property
+    def _consistent(self) -> bool:
+        return self.belief[: len(self.committed)] == self.committed
+
+    def _next_job(self, now: float) -> None:
+        wanted = self.settings.drafts or self.phase is Phase.ALONE
+        if not (wanted and self._drafter_ready) or self._job is not None or self.phase is Phase.DONE:
+            return
+        if self.phase is Phase.ALONE and self._finish_alone(now):
+            return
+        if self._consistent:
+            position, base = len(self.belief), tuple(self.belief)
+        else:
+            position, base = self._agreed, tuple(self.committed)
+        count = self._room(base)
+        if count > 0:
+            self.figures.rollbacks += position < len(self.belief)
+            self._job = DraftJob(position, base[position:], count, base)
+            self._actions.append(self._job)
+
+    def _room(self, base: Sequence[int]) -> int:
+        if self._complete(base) is not None:
+            return 0
+        room = self.opening.max_tokens - len(base)
+        if self.phase is not Phase.ALONE:
+            ahead = len(base) - len(self.committed)
+            room = min(room, self.settings.max_ahead - ahead)
+        return min(self.length.length, room)
+
+    def _send_draft(self, now: float) -> None:
+        if self.phase is not Phase.STREAMING:
+            return
+        same = 0
+        limit = min(len(self.sent), len(self.belief))
+        while same < limit and self.sent[same] == self.belief[same]:
+            same += 1
+        start = max(len(self.committed), same)
+        if start >= len(self.belief):
+            return
+        self._draft_id += 1
+        ids = tuple(self.belief[start:])
+        draft = Draft(self._draft_id, self._epoch, start, prefix_hash(self.belief[:start]), ids)
+        self.sent = list(self.belief)
+        self.figures.sent_draft(self._draft_id, len(ids), now)
+        self._actions.append(Send(draft))
+
+    # -------------------------------------------------------------------------------------------- the cloud
+
+    def connected(self, now: float) -> None:
+        """A stream is open: introduce the session."""
+        self._connect_pending = False
+        if self.phase in (Phase.ALONE, Phase.DONE):
+            return
+        if self._attempts > 0:
+            self._epoch += 1
+        opening = replace(self.opening, epoch=self._epoch, committed=tuple(self.committed))
+        self._actions.append(Send(opening))
+        if self._epoch == 0:
+            self._actions.append(SendVideo())
+
+    def received(self, message: CloudMessage, now: float) -> None:
+        """A message from the cloud."""
+        if self.phase in (Phase.ALONE, Phase.DONE):
+            return
+        match message:
+            case Opened():
+                self._opened(message, now)
+            case Commit():
+                self._commit(message, now)
+            case Progress():
+                self.figures.progress(message)
+            case Finished():
+                self._finished(message, now)
+            case Failure():
+                self.refused(error_of(message), now)
+
+    def _opened(self, message: Opened, now: float) -> None:
+        if self._epoch > 0:
+            self.figures.resumes += 1
+            self._actions.append(Tell("connected again; going on where the answer was"))
+            if message.video_needed:
+                self._actions.append(SendVideo())
+        self.phase = Phase.STREAMING
+        self.figures.opened_at = self.figures.opened_at or now
+        self._lost_since = None
+        self.length.limit(message.max_draft)
+        self.sent = list(self.committed)
+        if self._consistent:
+            self._send_draft(now)
+
+    def _commit(self, commit: Commit, now: float) -> None:
+        known = len(self.committed) - commit.start_position
+        if (
+            known < 0
+            or list(commit.token_ids[:known]) != self.committed[commit.start_position :][: len(commit.token_ids)]
+        ):
+            self.link_lost(LinkError("the cloud's commits don't continue the answer"), now)
+            return
+        fresh = commit.token_ids[known:]
+        if not fresh:
+            return
+        self.committed.extend(fresh)
+        if self.sent[: len(self.committed)] != self.committed:
+            self.sent = list(self.committed)
+        self._attempts = 0
+        self.figures.commit(commit, len(fresh), now)
+        self.length.learn(commit)
+        if self._consistent:
+            self._send_draft(now)
+        self._show()
+        self._next_job(now)
+
+    def _finished(self, message: Finished, now: float) -> None:
+        if message.length != len(self.committed) and message.reason is not FinishReason.CANCELLED:
+            self.link_lost(LinkError("the cloud finished an answer of another length"), now)
+            return
+        self.figures.target_passes = message.target_passes
+        self.figures.stale_drafts = message.stale_drafts
+        self._actions.append(Send(Close()))
+        self._end(message.reason, now=now)
+
+    def refused(self, error: EventSpecError, now: float) -> None:
+        """The cloud refused: try again if that may help, finish alone if its engine failed, else tell the user."""
+        if self.phase in (Phase.ALONE, Phase.DONE):
+            return
+        if error.retryable:
+            self.link_lost(error, now)
+        elif isinstance(error, EngineError) and self.settings.drafts:
+            self._go_alone(f"the cloud failed ({error})", now)
+        else:
+            self._end(error=error, now=now)
+
+    # ------------------------------------------------------------------------------------------ loss, the end
+
+    def link_lost(self, error: EventSpecError, now: float) -> None:
+        """No stream could be opened, or it broke: try again with backoff; give up after a while."""
+        if self.phase in (Phase.ALONE, Phase.DONE) or self._connect_pending:
+            return
+        if self._lost_since is None:
+            self._lost_since = now
+        if self.phase is not Phase.LOST:
+            self._actions.append(Tell(f"link lost ({error}); reconnecting"))
+        self.phase = Phase.LOST
+        complete = self._complete(self.committed)
+        if complete is not None:
+            self._end(complete, now=now)
+            return
+        waited = now - self._lost_since
+        if waited >= self.settings.give_up_after or self._attempts >= self.settings.give_up_attempts:
+            if self.settings.drafts:
+                self._go_alone(f"no link for {waited:.0f} s", now)
+            else:
+                self._end(error=error, now=now)
+            return
+        delay = min(self.settings.backoff_first * 2**self._attempts, self.settings.backoff_longest)
+        self._attempts += 1
+        self._connect(min(now + delay, self._lost_since + self.settings.give_up_after))
+
+    def _connect(self, at: float) -> None:
+        self._connect_pending = True
+        self._actions.append(Connect(at))
+
+    def _go_alone(self, why: str, now: float) -> None:
+        self.phase = Phase.ALONE
+        self._actions.append(Tell(f"{why}: the edge finishes alone; the rest of the answer is not verified"))
+        if self._job is None:
+            self._next_job(now)
+
+    def _finish_alone(self, now: float) -> bool:
+        complete = self._complete(self.belief) if self._consistent else None
+        if complete is not None:
+            self._end(complete, now=now)
+        return complete is not None
+
+    def _complete(self, answer: Sequence[int]) -> FinishReason | None:
+        if answer and answer[-1] in self.eos_token_ids:
+            return FinishReason.STOP
+        return FinishReason.LENGTH if len(answer) >= self.opening.max_tokens else None
+
+    def cancel(self, now: float) -> None:
+        """The asker went away."""
+        if self.phase is Phase.STREAMING:
+            self._actions += [Send(Cancel()), Send(Close())]
+        self._end(FinishReason.CANCELLED, now=now)
+
+    def _end(self, reason: FinishReason | None = None, error: EventSpecError | None = None, now: float = 0.0) -> None:
+        if self.phase is Phase.DONE:
+            return
+        self.figures.alone = self.phase is Phase.ALONE
+        self.phase = Phase.DONE
+        self.reason = reason
+        self.figures.finished_at = now
+        self._show()
+        self._actions.append(Done(error))
+
+    def _show(self) -> None:
+        provisional = self.belief[len(self.committed) :] if self._consistent else []
+        self._actions.append(Show(tuple(self.committed), tuple(provisional)))

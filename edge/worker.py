@@ -1,0 +1,50 @@
+"""The drafter's one thread. All torch work of the edge runs here, in order, never on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+from edge.session import DraftJob
+
+T = TypeVar("T")
+
+
+class Drafting(Protocol):
+    """A drafter as the runner needs it (`edge.drafter.Drafter`, or a stand-in in tests)."""
+
+    def prefill(self, prompt_ids: Any, frames: Any) -> Any:
+        """Take the prompt and the event frames in."""
+
+    def draft(self, count: int) -> list[int]:
+        """Up to `count` tokens; fewer only after an end of sequence."""
+
+    def commit(self, position: int, ids: Sequence[int]) -> None:
+        """The answer from `position` on is `ids`."""
+
+
+class DraftingThread:
+    """One thread for all sessions' drafters."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drafter")
+
+    async def run(self, work: Callable[..., T], *args: Any) -> T:
+        """Run `work` in the thread; returns its result or raises its error."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    async def draft(self, drafter: Drafting, job: DraftJob) -> list[int]:
+        """Do a job: roll back or fast-forward if it says so, then draft."""
+        return await self.run(_do, drafter, job)
+
+    def close(self) -> None:
+        """Finish the running job and end the thread."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _do(drafter: Drafting, job: DraftJob) -> list[int]:
+    if job.tokens:
+        drafter.commit(job.position, job.tokens)
+    return drafter.draft(job.count)
