@@ -43,15 +43,11 @@ def target_prompt(question: str, tokenizer: Tokenizer, *, vocab_size: int | None
     if video is None:  # then nothing marks the video in a text, and the halves are tokenised on their own
         before, after = PROMPT_TEMPLATE.split(VIDEO_MARK)
         suffix = after.replace("{question}", question)
-        return TargetPrompt(
-            tuple(tokenizer.encode(before, bos=True)), tuple(tokenizer.encode(suffix, bos=False))
-        )
+        return TargetPrompt(tuple(tokenizer.encode(before, bos=True)), tuple(tokenizer.encode(suffix, bos=False)))
     ids = tokenizer.encode(PROMPT_TEMPLATE.replace("{question}", question), bos=True)
     limit = tokenizer.vocab_size if vocab_size is None else vocab_size
     at = ids.index(video)
     prefix, suffix_ids = tuple(ids[:at]), tuple(ids[at + 1 :])
     if any(token >= limit for token in suffix_ids):
-        raise PromptError(
-            "the question contains a mark of the model's own, such as <video> or <image>: leave it out"
-        )
+        raise PromptError("the question contains a mark of the model's own, such as <video> or <image>: leave it out")
     return TargetPrompt(prefix, suffix_ids)

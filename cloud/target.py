@@ -53,7 +53,7 @@ class VideoLlavaTarget:
         """
         config: Any = model.config
         text, vision = config.text_config, config.vision_config
-        self.reference_model = model
+        self.reference_model: Any = model
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
         self.image_size: int = vision.image_size

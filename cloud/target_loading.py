@@ -97,9 +97,7 @@ def _read_target_config(folder: Path) -> VideoLlavaConfig:
     values = read_config(folder)
     kind = values.get("model_type")
     if kind != MODEL_TYPE:
-        drafter = (
-            " It is the edge's drafter: give it to eventspec-edge." if "event" in str(kind).lower() else ""
-        )
+        drafter = " It is the edge's drafter: give it to eventspec-edge." if "event" in str(kind).lower() else ""
         raise ModelError(
             f"{folder} holds a model of type {kind or 'unknown'}, the target must be a Video-LLaVA "
             f'(model_type "{MODEL_TYPE}").{drafter}'
@@ -111,7 +109,5 @@ def _read_target_config(folder: Path) -> VideoLlavaConfig:
     parts: list[Any] = [config.text_config, config.vision_config]
     kinds = [part.model_type for part in parts]
     if kinds != ["llama", "clip_vision_model"]:
-        raise ModelError(
-            f"{folder} combines {' and '.join(kinds)}: only LLaMA with a CLIP tower is supported"
-        )
+        raise ModelError(f"{folder} combines {' and '.join(kinds)}: only LLaMA with a CLIP tower is supported")
     return config

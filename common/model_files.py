@@ -51,9 +51,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} can't be read ({one_line(error)}): copy or download it again") from error
     if not isinstance(values, dict):
-        raise ModelError(
-            f"{path} holds a JSON {type(values).__name__} instead of an object: download it again"
-        )
+        raise ModelError(f"{path} holds a JSON {type(values).__name__} instead of an object: download it again")
     return values
 
 
@@ -80,9 +78,7 @@ def rename_keys(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> Sta
         old = next((prefix for prefix in ordered if key.startswith(prefix)), "")
         new = prefixes.get(old, "") + key[len(old) :]
         if new in renamed:
-            raise ModelError(
-                f"the weight {new} occurs twice, under two spellings of its name: convert the model again"
-            )
+            raise ModelError(f"the weight {new} occurs twice, under two spellings of its name: convert the model again")
         renamed[new] = tensor
     return renamed
 
@@ -95,14 +91,10 @@ def _read_shards(index: Path) -> StateDict:
     for name in sorted(set(weight_map.values())):
         path = index.parent / name
         if Path(name).name != name or not path.is_file():
-            raise ModelError(
-                f"{index.name} names the file {name}, which is not in {index.parent}: download it again"
-            )
+            raise ModelError(f"{index.name} names the file {name}, which is not in {index.parent}: download it again")
         state.update(_read_file(path))
     if lost := weight_map.keys() - state.keys():
-        raise ModelError(
-            f"{index} promises {some(lost)}, which its files don't have: download the model again"
-        )
+        raise ModelError(f"{index} promises {some(lost)}, which its files don't have: download the model again")
     return state
 
 
@@ -126,9 +118,7 @@ def _read_torch_file(path: Path) -> StateDict:
             f"({one_line(error)}): download it again, or convert it to safetensors where it was made"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ModelError(
-            f"{path} doesn't hold a dictionary of weights: convert it to safetensors where it was made"
-        )
+        raise ModelError(f"{path} doesn't hold a dictionary of weights: convert it to safetensors where it was made")
     return dict(state)
 
 

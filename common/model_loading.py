@@ -87,9 +87,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
     }:
         problems.append(f"{len(wrong)} have another shape ({some(wrong)})")
     if packed := {f"{key}: {state[key].dtype}" for key in both if not state[key].is_floating_point()}:
-        problems.append(
-            f"{len(packed)} are not floating point ({some(packed)}); give an unquantised checkpoint"
-        )
+        problems.append(f"{len(packed)} are not floating point ({some(packed)}); give an unquantised checkpoint")
     if problems:
         raise ModelError(
             f"the weights in {folder} don't fit its config.json: {'; '.join(problems)}. "

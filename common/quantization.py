@@ -24,9 +24,7 @@ def check_quantization(quantization: str | None) -> Quantization | None:
     return quantization  # type: ignore[return-value]
 
 
-def quantize_linears(
-    root: nn.Module, quantization: Quantization, *, dtype: torch.dtype, device: torch.device
-) -> int:
+def quantize_linears(root: nn.Module, quantization: Quantization, *, dtype: torch.dtype, device: torch.device) -> int:
     """Replace every `nn.Linear` under `root` by its quantised version on `device`; returns how many.
 
     Layers whose output size isn't a multiple of 64 stay as they are: the kernels don't take them, and such

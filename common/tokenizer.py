@@ -72,9 +72,7 @@ class Tokenizer:
         if not bos:
             return ids
         if self.bos_id is None:
-            raise ModelError(
-                "this tokenizer has no beginning-of-sequence token: name it in tokenizer_config.json"
-            )
+            raise ModelError("this tokenizer has no beginning-of-sequence token: name it in tokenizer_config.json")
         return [self.bos_id, *ids]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -101,9 +99,7 @@ class Tokenizer:
     def hash(self) -> str:
         """SHA-256 of vocabulary and merges: equal where two tokenizers give the same ids the same meaning."""
         model: dict[str, Any] = json.loads(self._raw.to_str())["model"]
-        merges = [
-            merge.split(" ") if isinstance(merge, str) else merge for merge in model.get("merges") or []
-        ]
+        merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in model.get("merges") or []]
         content = {"type": model.get("type"), "vocab": self._pairs, "merges": merges}
         text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

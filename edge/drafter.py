@@ -146,14 +146,10 @@ class Drafter:
         """
         known = len(self._answer)
         if self._last_hidden is None or not 0 <= position <= known:
-            raise SessionError(
-                f"a commit at position {position} doesn't join the drafter's answer of {known} ids"
-            )
+            raise SessionError(f"a commit at position {position} doesn't join the drafter's answer of {known} ids")
         for offset, token in enumerate(ids):
             if not 0 <= token < self._model.config.vocab_size:
-                raise MismatchError(
-                    f"the cloud committed id {token}, which the drafter's vocabulary doesn't have"
-                )
+                raise MismatchError(f"the cloud committed id {token}, which the drafter's vocabulary doesn't have")
             if position + offset >= known or self._answer[position + offset] != token:
                 self._go_back(position + offset, ids[offset:])
                 return

@@ -79,9 +79,7 @@ def save_eventgpt(model: EventGPT, folder: Path) -> None:
         raise ModelError(f"the model can't be written to {folder} ({error})") from error
 
 
-def with_dimensions_of_weights(
-    config: EventGPTConfig, state: StateDict, *, heads_known: bool
-) -> EventGPTConfig:
+def with_dimensions_of_weights(config: EventGPTConfig, state: StateDict, *, heads_known: bool) -> EventGPTConfig:
     """`config` with the vision tower's and projector's dimensions as the weights show them.
 
     Raises:

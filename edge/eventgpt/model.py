@@ -158,9 +158,7 @@ class EventGPT(nn.Module):
         columns = _placeholder_columns(ids, None if features is None else features.shape[0])
         is_text = ids != EVENT_PLACEHOLDER
         if bool(((ids < 0) | (ids >= self.config.vocab_size))[is_text].any()):
-            raise PromptError(
-                f"the prompt has ids outside the drafter's vocabulary of {self.config.vocab_size}"
-            )
+            raise PromptError(f"the prompt has ids outside the drafter's vocabulary of {self.config.vocab_size}")
         text: Tensor = self.model.embed_tokens(ids.where(is_text, 0))
         if features is None:
             return text[:, : self.config.max_length]

@@ -53,9 +53,7 @@ def config_from_original(values: dict[str, Any]) -> EventGPTConfig:
             f'has model_type "{ORIGINAL_MODEL_TYPE}" (the original) or "{MODEL_TYPE}"'
         )
     if values.get("use_event_qformer"):
-        raise ModelError(
-            "this EventGPT uses an event Q-Former, which is not supported: use the published checkpoint"
-        )
+        raise ModelError("this EventGPT uses an event Q-Former, which is not supported: use the published checkpoint")
     known = {**_LLAMA_DEFAULTS, **{name: values[name] for name in _SHARED if values.get(name) is not None}}
     known["rope_theta"], known["rope_scaling"] = _rope(values)
     if limit := values.get("tokenizer_model_max_length"):

@@ -58,7 +58,5 @@ def placeholder_position(ids: Sequence[int]) -> int | None:
     """
     found = [index for index, token in enumerate(ids) if token == EVENT_PLACEHOLDER]
     if len(found) > 1:
-        raise PromptError(
-            f"the prompt has {len(found)} event placeholders ({EVENT_PLACEHOLDER}): one is allowed"
-        )
+        raise PromptError(f"the prompt has {len(found)} event placeholders ({EVENT_PLACEHOLDER}): one is allowed")
     return found[0] if found else None

@@ -88,9 +88,7 @@ def tower_config_of(model: EventGPT) -> dict[str, Any]:
         "image_size",
         "patch_size",
     )
-    return {"model_type": "clip_vision_model"} | {
-        name: getattr(model.config, f"vision_{name}") for name in names
-    }
+    return {"model_type": "clip_vision_model"} | {name: getattr(model.config, f"vision_{name}") for name in names}
 
 
 def original_weights(model: EventGPT, *, vision_model: bool = True) -> dict[str, torch.Tensor]:
@@ -108,9 +106,7 @@ def write_config(folder: Path, values: dict[str, Any]) -> Path:
 
 def write_original(folder: Path, model: EventGPT, *, nested_tower: bool = True, **changes: Any) -> Path:
     """A checkpoint of `model` in the original's layout, in one safetensors file."""
-    values = (
-        original_config(model) | ({"vision_config": tower_config_of(model)} if nested_tower else {}) | changes
-    )
+    values = original_config(model) | ({"vision_config": tower_config_of(model)} if nested_tower else {}) | changes
     write_config(folder, values)
     save_file(original_weights(model), folder / "model.safetensors", metadata={"format": "pt"})
     return folder

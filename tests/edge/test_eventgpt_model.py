@@ -94,9 +94,7 @@ def llama_logits(state: State, hidden: Tensor, config: EventGPTConfig) -> Tensor
     size = config.hidden_size // heads
 
     def norm(x: Tensor, name: str) -> Tensor:
-        return (
-            x / (x.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps).sqrt() * state[f"model.{name}.weight"]
-        )
+        return x / (x.pow(2).mean(-1, keepdim=True) + config.rms_norm_eps).sqrt() * state[f"model.{name}.weight"]
 
     def spread(x: Tensor) -> Tensor:  # each key-value head serves several heads
         return x.view(-1, kv_heads, size).repeat_interleave(heads // kv_heads, dim=1).flatten(1)
@@ -129,9 +127,7 @@ def defined_logits(model: EventGPT, ids: list[int], frames: list[NDArray[np.uint
     return llama_logits(state, rows[: model.config.max_length], model.config)
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"num_key_value_heads": None, "rope_theta": 500.0, "rms_norm_eps": 1e-3}]
-)
+@pytest.mark.parametrize("changes", [{}, {"num_key_value_heads": None, "rope_theta": 500.0, "rms_norm_eps": 1e-3}])
 def test_logits_are_those_of_the_definition(changes: dict[str, Any]) -> None:
     model, frames = small_model(**changes), event_frames()
     expected = defined_logits(model, PROMPT, frames)
@@ -211,9 +207,7 @@ def test_a_batch_is_its_rows_and_gradients_reach_the_first_pixel() -> None:
         (PROMPT, [np.zeros((9, 9, 3), np.int64)], InputError),
     ],
 )
-def test_what_does_not_fit_is_refused(
-    ids: list[int], frames: list[NDArray[np.uint8]], error: type[Exception]
-) -> None:
+def test_what_does_not_fit_is_refused(ids: list[int], frames: list[NDArray[np.uint8]], error: type[Exception]) -> None:
     with pytest.raises(error):
         small_model()(ids, frames)
 
