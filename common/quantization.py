@@ -1,5 +1,6 @@
 """Quantised linear layers through bitsandbytes: NF4 4-bit or LLM.int8 8-bit, on CPU and CUDA alike."""
 
+import logging
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,6 +12,8 @@ Quantization = Literal["4bit", "8bit"]
 
 _BLOCK = 64  # bitsandbytes' CPU kernels want output sizes that this divides
 _INT8_OUTLIER_THRESHOLD = 6.0  # LLM.int8's own default: columns above it are computed unquantised
+# It warns at every 8-bit product that its input is cast, and once that an optional package is missing.
+_CHATTER = ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")
 
 
 def check_quantization(quantization: str | None) -> Quantization | None:
@@ -33,10 +36,7 @@ def quantize_linears(root: nn.Module, quantization: Quantization, *, dtype: torc
     Raises:
         ModelError: bitsandbytes isn't installed.
     """
-    try:
-        import bitsandbytes
-    except ImportError as error:
-        raise ModelError("quantised models need bitsandbytes: pip install bitsandbytes") from error
+    bitsandbytes = _import_bitsandbytes()
     replaced = 0
     for parent in list(root.modules()):
         for name, child in list(parent.named_children()):
@@ -44,6 +44,16 @@ def quantize_linears(root: nn.Module, quantization: Quantization, *, dtype: torc
                 setattr(parent, name, _quantized(bitsandbytes, child, quantization, dtype, device))
                 replaced += 1
     return replaced
+
+
+def _import_bitsandbytes() -> Any:
+    for name in _CHATTER:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        raise ModelError("quantised models need bitsandbytes: pip install bitsandbytes") from error
+    return bitsandbytes
 
 
 def _quantized(

@@ -30,6 +30,7 @@ _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # Buffers that older versions of transformers wrote beside the weights; they follow from the dimensions.
 _BUFFERS = ("rotary_emb.inv_freq", "embeddings.position_ids")
 _CLIP_HEAD_SIZE = 64  # of every CLIP vision tower that OpenAI published
+_CLIP_WIDTHS = (768, 1024)
 
 
 def load_eventgpt(
@@ -96,6 +97,13 @@ def with_dimensions_of_weights(config: EventGPTConfig, state: StateDict, *, head
                 "vision_config in config.json or in the folder that mm_visual_tower names"
             )
         shown["vision_num_attention_heads"] = hidden // _CLIP_HEAD_SIZE
+        if hidden not in _CLIP_WIDTHS:
+            _log.warning(
+                "no config of the vision tower: taking %d attention heads of %d, as CLIP has them; "
+                "if that is wrong, so are the answers",
+                hidden // _CLIP_HEAD_SIZE,
+                _CLIP_HEAD_SIZE,
+            )
     changed = {name: value for name, value in shown.items() if value != getattr(config, name)}
     if changed:
         _log.info("EventGPT dimensions taken from the weights: %s", changed)

@@ -78,29 +78,33 @@ def _rope(values: dict[str, Any]) -> tuple[float, dict[str, Any] | None]:
 
 
 def tower_config(values: dict[str, Any], folder: Path) -> dict[str, Any] | None:
-    """The vision tower's configuration, from the config itself or the folder that `mm_visual_tower` names.
+    """The vision tower's configuration; None if it is nowhere to be found.
+
+    It may be in the config itself (`vision_config`, or any object that has a patch size), in the folder that
+    `mm_visual_tower` names (as it stands, or beside or inside the model's), or in a CLIP folder inside the model's.
 
     Raises:
         ModelError: the tower's folder has a broken `config.json`.
     """
-    if isinstance(nested := values.get("vision_config"), dict):
-        return _vision_part(nested)
-    name = values.get("mm_visual_tower")
-    if not isinstance(name, str) or not name:
-        return None
-    base = Path(name).name
-    places = [
-        Path(name),
-        folder / name,
-        folder.parent / name,
-        folder / base,
-        folder.parent / base,
-    ]
-    for place in places:
+    for value in values.values():
+        if isinstance(value, dict) and "patch_size" in _vision_part(value):
+            return _vision_part(value)
+    for place in _tower_folders(values.get("mm_visual_tower"), folder):
         path = place / "config.json"
         if path.is_file() and place.resolve() != folder.resolve():
-            return _vision_part(read_json(path))
+            part = _vision_part(read_json(path))
+            if "patch_size" in part:
+                return part
     return None
+
+
+def _tower_folders(name: Any, folder: Path) -> list[Path]:
+    """Where the tower's folder may be, the likeliest first."""
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not isinstance(name, str) or not name:
+        return inside
+    base = Path(name).name
+    return [Path(name), folder / name, folder.parent / name, folder / base, folder.parent / base, *inside]
 
 
 def _vision_part(values: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,6 @@ def small_video_llava(seed: int = 0, **text_changes: Any) -> VideoLlavaForCondit
         text_config=LlamaConfig(**{**text, **text_changes}),
         image_token_index=VOCABULARY,
         video_token_index=VOCABULARY + 1,
-        pad_token_id=VOCABULARY + 2,
     )
     model = VideoLlavaForConditionalGeneration(config)
     model.train(False)

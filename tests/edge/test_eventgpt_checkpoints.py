@@ -80,6 +80,35 @@ def test_the_towers_config_may_lie_in_a_folder_of_its_own(tmp_path: Path) -> Non
         assert_same(EventGPT.from_pretrained(folder), model)
 
 
+@pytest.mark.parametrize("key", ["vision_config", "mm_vision_config"])
+def test_the_towers_config_may_be_nested_under_any_name(tmp_path: Path, key: str) -> None:
+    model = small_model()
+    folder = write_original(tmp_path, model, nested_tower=False, **{key: tower_config_of(model)})
+    assert_same(EventGPT.from_pretrained(folder), model)
+
+
+def test_a_clip_folder_inside_the_models_is_found(tmp_path: Path) -> None:
+    model = small_model()
+    folder = write_original(tmp_path, model, nested_tower=False)
+    write_config(folder / "assets", {"anything": 1})
+    write_config(folder / "tower", tower_config_of(model))
+    assert_same(EventGPT.from_pretrained(folder), model)
+
+
+def test_scaled_rotary_embeddings_are_read_in_both_spellings(tmp_path: Path) -> None:
+    scaling = {"rope_type": "linear", "factor": 4.0}
+    model = small_model(rope_theta=500.0, rope_scaling=scaling)
+    spellings: list[dict[str, Any]] = [
+        {"rope_theta": 500.0, "rope_scaling": {"type": "linear", "factor": 4.0}},
+        {"rope_theta": None, "rope_parameters": {**scaling, "rope_theta": 500.0}},
+    ]
+    for index, spelling in enumerate(spellings):
+        folder = write_original(tmp_path / str(index), model, **spelling)
+        assert_same(EventGPT.from_pretrained(folder), model)
+    plain = small_model(rope_theta=500.0)
+    assert (plain(PROMPT, event_frames()) - model(PROMPT, event_frames())).abs().max() > 0.01
+
+
 def test_the_towers_dimensions_come_from_its_weights(tmp_path: Path) -> None:
     model = small_model(vision_hidden_size=128, vision_num_attention_heads=2, vision_image_size=28, projector_depth=3)
     folder = write_original(tmp_path, model, nested_tower=False)

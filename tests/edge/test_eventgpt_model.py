@@ -1,5 +1,7 @@
 """EventGPT against its definition, restated here slowly and without any of its code."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -234,6 +236,11 @@ def test_prompt_is_split_at_the_event_and_has_one_beginning() -> None:
     assert prompt_ids("Is <event> text?", Letters()).count(-200) == 1
     with pytest.raises(PromptError, match="empty"):
         prompt_ids("  \n", Letters())
+
+
+def test_config_and_prompt_need_no_torch() -> None:
+    code = "import sys, edge.eventgpt as e; e.EventGPTConfig().to_dict(); print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 
 def test_config_survives_json_and_refuses_nonsense() -> None:
