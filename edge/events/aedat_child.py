@@ -4,10 +4,11 @@ Imports nothing of this project: it runs isolated from the current folder and th
 """
 
 import json
+import os
 import resource
 import sys
 
-_MAX_MEMORY = 8 * 2**30  # bytes of address space
+_MAX_MEMORY = 2 * 2**30  # bytes of address space
 _MAX_SECONDS = 300  # of processor time
 
 
@@ -16,6 +17,7 @@ def main(path: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (_MAX_SECONDS, _MAX_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's would reserve address space for each core
     import aedat
 
     decoder = aedat.Decoder(path)

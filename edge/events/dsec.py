@@ -166,9 +166,7 @@ def write(path: Path, events: Events) -> None:
         EventFormatError: h5py is missing, there are no events, or they span more than 71 minutes.
     """
     if len(events) == 0 or events.duration_us >= 2**32:
-        raise EventFormatError(
-            f"DSEC files hold up to 4,294 s of events, not {events.duration_us / 1e6:,.0f} s"
-        )
+        raise EventFormatError(f"DSEC files hold up to 4,294 s of events, not {events.duration_us / 1e6:,.0f} s")
     h5py = _h5py()
     import hdf5plugin
 
@@ -179,9 +177,7 @@ def write(path: Path, events: Events) -> None:
     with h5py.File(path, "w") as file:
         chunks = (min(_CHUNK, len(events)),)
         for name, column in columns.items():
-            file.create_dataset(
-                f"events/{name}", data=column, chunks=chunks, **hdf5plugin.Blosc(cname="zstd")
-            )
+            file.create_dataset(f"events/{name}", data=column, chunks=chunks, **hdf5plugin.Blosc(cname="zstd"))
         file["events"].attrs.update({"width": events.width, "height": events.height})
         file["ms_to_idx"] = np.searchsorted(events.t - offset, milliseconds).astype(np.uint64)
         file["t_offset"] = np.int64(offset)
@@ -192,9 +188,7 @@ def _h5py() -> Any:
         import h5py
         import hdf5plugin  # noqa: F401  registers the Blosc filter
     except ImportError as error:
-        raise EventFormatError(
-            'DSEC files need h5py and hdf5plugin: pip install "eventspec[edge]"'
-        ) from error
+        raise EventFormatError('DSEC files need h5py and hdf5plugin: pip install "eventspec[edge]"') from error
     return h5py
 
 
@@ -208,13 +202,9 @@ def _dataset(file: Any, name: str) -> Any:
     if data.file.filename != file.filename or data.external is not None or data.is_virtual:
         raise EventFormatError(f"dataset '{name}' points into another file; copy its contents into this one")
     if data.ndim != 1 or data.dtype.kind not in "iub":
-        raise EventFormatError(
-            f"dataset '{name}' is {data.dtype} {list(data.shape)}; a list of integers is needed"
-        )
+        raise EventFormatError(f"dataset '{name}' is {data.dtype} {list(data.shape)}; a list of integers is needed")
     if data.chunks is not None and data.chunks[0] * data.dtype.itemsize > _MAX_CHUNK_BYTES:
-        raise EventFormatError(
-            f"dataset '{name}' has chunks of {data.chunks[0]:,} values; store it in smaller ones"
-        )
+        raise EventFormatError(f"dataset '{name}' has chunks of {data.chunks[0]:,} values; store it in smaller ones")
     return data
 
 

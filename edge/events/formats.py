@@ -115,9 +115,7 @@ def save_events(events: Events, path: str | Path) -> None:
     """
     path = Path(path)
     if path.suffix.lower() not in SAVED_AS:
-        raise EventFormatError(
-            f"{path}: events are saved as {', '.join(SAVED_AS)}; choose one of these endings"
-        )
+        raise EventFormatError(f"{path}: events are saved as {', '.join(SAVED_AS)}; choose one of these endings")
     partial = path.with_name(f".{path.name}.partial")
     try:
         _write(events, partial, path.suffix.lower())

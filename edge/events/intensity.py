@@ -9,9 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_LINEAR_BELOW = (
-    20  # of 255: darker 8-bit values map linearly, so that their coarse steps fire no spurious events
-)
+_LINEAR_BELOW = 20  # of 255: darker 8-bit values map linearly, so that their coarse steps fire no spurious events
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)  # Rec. 709, linear light
 
 

@@ -27,9 +27,7 @@ def read(path: Path, request: Request) -> Events:
         EventFormatError: anything that isn't a dict of four integer columns, hostile pickles included.
     """
     if path.stat().st_size > _MAX_BYTES:
-        raise EventFormatError(
-            f"{path.stat().st_size:,} bytes are too many for this format; convert it to DSEC h5"
-        )
+        raise EventFormatError(f"{path.stat().st_size:,} bytes are too many for this format; convert it to DSEC h5")
     with path.open("rb") as file:
         _check_header(file)
         columns = read_pickled_dict(file.read())

@@ -24,7 +24,5 @@ def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     except (ValueError, EOFError) as error:
         raise EventFormatError(f"the .npy header is damaged ({error}); copy the file again") from error
     if any(side < 0 for side in shape):
-        raise EventFormatError(
-            f"the .npy header names an impossible shape {list(shape)}; copy the file again"
-        )
+        raise EventFormatError(f"the .npy header names an impossible shape {list(shape)}; copy the file again")
     return shape, dtype

@@ -39,9 +39,7 @@ def read(path: Path, request: Request) -> Events:
             records = _member(archive, _KEY)
             sensor = request.sensor or _own_sensor(archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
-        raise EventFormatError(
-            f"the archive is truncated or damaged ({error}); copy the file again"
-        ) from error
+        raise EventFormatError(f"the archive is truncated or damaged ({error}); copy the file again") from error
     if records.dtype.names is None:
         raise EventFormatError(f"'{_KEY}' holds {records.dtype}; a structured array of x, y, t, p is needed")
     columns = {name: records[name] for name in records.dtype.names}

@@ -72,14 +72,10 @@ def read_pickled_dict(data: bytes) -> dict[str, Any]:
     try:
         for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if steps > _MAX_STEPS:
-                raise EventFormatError(
-                    "the pickle is far longer than a dict of four arrays; it may be hostile"
-                )
+                raise EventFormatError("the pickle is far longer than a dict of four arrays; it may be hostile")
             machine.step(opcode.name, argument)
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise EventFormatError(
-            f"the pickle is truncated or damaged ({error}); copy the file again"
-        ) from error
+        raise EventFormatError(f"the pickle is truncated or damaged ({error}); copy the file again") from error
     return machine.result()
 
 
@@ -102,9 +98,7 @@ class _Machine:
         else:
             action = _ACTIONS.get(name)
             if action is None:
-                raise EventFormatError(
-                    f"the pickle uses {name}, which no array needs; refused, nothing was run"
-                )
+                raise EventFormatError(f"the pickle uses {name}, which no array needs; refused, nothing was run")
             action(self, argument)
 
     def result(self) -> dict[str, Any]:
@@ -243,9 +237,7 @@ def _is_empty_array(arguments: Any) -> bool:
 
 def _dtype_code(code: Any) -> str:
     if not isinstance(code, str) or not _DTYPE.fullmatch(code):
-        raise EventFormatError(
-            f"the pickle holds an array of dtype {str(code)[:40]!r}; only numbers are accepted"
-        )
+        raise EventFormatError(f"the pickle holds an array of dtype {str(code)[:40]!r}; only numbers are accepted")
     return code
 
 
@@ -266,13 +258,9 @@ def _array_value(state: Any) -> Any:
         raise EventFormatError("the pickle holds an array of an impossible shape; copy the file again")
     if dtype.code == "O8":
         if shape != () or not isinstance(contents, list) or len(contents) != 1:
-            raise EventFormatError(
-                "the pickle holds an array of objects; only arrays of numbers are accepted"
-            )
+            raise EventFormatError("the pickle holds an array of objects; only arrays of numbers are accepted")
         return contents[0]
     real = np.dtype(dtype.order + dtype.code)
     if not isinstance(contents, bytes) or len(contents) != math.prod(shape) * real.itemsize:
-        raise EventFormatError(
-            "the pickle holds an array whose size and contents disagree; copy the file again"
-        )
+        raise EventFormatError("the pickle holds an array whose size and contents disagree; copy the file again")
     return np.frombuffer(contents, dtype=real).reshape(shape, order="F" if fortran else "C")

@@ -14,6 +14,7 @@ import numpy as np
 
 from common.errors import EventFormatError
 from edge.events.reading import Request, check_count, events_from_columns
+from edge.events.types import check_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,8 @@ class _Columns(NamedTuple):
     p: NDArray[Any]
 
     def between(self, begin_us: int, end_us: int) -> _Columns:
-        """The events with begin_us <= t < end_us."""
+        """The events with begin_us <= t < end_us; all of them must be sorted."""
+        check_order(self.t)
         inside = (self.t >= begin_us) & (self.t < end_us)
         return _Columns(self.x[inside], self.y[inside], self.t[inside], self.p[inside])
 
@@ -78,9 +80,7 @@ def read(path: Path, request: Request) -> Events:
         elif header.encoding == "EVT3":
             blocks = _decode_evt3(file, sensor)
         else:
-            raise EventFormatError(
-                f"encoding '{header.encoding}' is not supported; convert it to EVT3 or EVT2"
-            )
+            raise EventFormatError(f"encoding '{header.encoding}' is not supported; convert it to EVT3 or EVT2")
         return _gather(blocks, request, sensor)
 
 
@@ -91,23 +91,17 @@ def write_evt2(file: BinaryIO, events: Events) -> None:
         EventFormatError: no events, a sensor of more than 2048 pixels a side, or more than 4.7 hours.
     """
     if len(events) == 0 or events.duration_us >= 2**34 or max(events.width, events.height) > _EVT2_SIDE:
-        raise EventFormatError(
-            "EVT2 holds 1 event to 4.7 hours, of sensors up to 2048x2048; use another format"
-        )
+        raise EventFormatError("EVT2 holds 1 event to 4.7 hours, of sensors up to 2048x2048; use another format")
     t = events.t - events.t[0]
     high = t >> 6
     fresh = np.ones(len(t), dtype=bool)
     fresh[1:] = high[1:] != high[:-1]
     place = np.arange(len(t)) + np.cumsum(fresh)
     words = np.empty(len(t) + int(fresh.sum()), dtype="<u4")
-    words[place] = (
-        (events.p.astype(np.int64) << 28) | ((t & 63) << 22) | (events.x.astype(np.int64) << 11) | events.y
-    )
+    words[place] = (events.p.astype(np.int64) << 28) | ((t & 63) << 22) | (events.x.astype(np.int64) << 11) | events.y
     words[place[fresh] - 1] = (_TIME_HIGH << 28) | high[fresh]
     geometry = f"width={events.width};height={events.height}"
-    file.write(
-        f"% evt 2.0\n% format EVT2;{geometry}\n% geometry {events.width}x{events.height}\n% end\n".encode()
-    )
+    file.write(f"% evt 2.0\n% format EVT2;{geometry}\n% geometry {events.width}x{events.height}\n% end\n".encode())
     file.write(words.tobytes())
 
 

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 _PAPER = 255
 
 
-def raster(
-    events: Events, *, frames: int = 5, canvas: tuple[int, int] | None = None
-) -> list[NDArray[np.uint8]]:
+def raster(events: Events, *, frames: int = 5, canvas: tuple[int, int] | None = None) -> list[NDArray[np.uint8]]:
     """Draw events as EventGPT sees them.
 
     The events are cut into `frames` slices of `len(events) // frames` events each, the remainder going to the

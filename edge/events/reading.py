@@ -96,9 +96,7 @@ def events_from_columns(columns: Mapping[str, Any], sensor: tuple[int, int]) -> 
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
         found = ", ".join(sorted(str(name) for name in columns)[:10]) or "nothing"
-        raise EventFormatError(
-            f"column '{missing[0]}' is missing (found: {found}); events need x, y, t and p"
-        )
+        raise EventFormatError(f"column '{missing[0]}' is missing (found: {found}); events need x, y, t and p")
     for name in _COLUMNS:
         _check_column(name, columns[name])
     lengths = {name: len(columns[name]) for name in _COLUMNS}
@@ -119,13 +117,9 @@ def events_from_columns(columns: Mapping[str, Any], sensor: tuple[int, int]) -> 
 
 def _check_column(name: str, column: Any) -> None:
     if not isinstance(column, np.ndarray):
-        raise EventFormatError(
-            f"column '{name}' is a {type(column).__name__}, not an array; write numpy arrays"
-        )
+        raise EventFormatError(f"column '{name}' is a {type(column).__name__}, not an array; write numpy arrays")
     if column.ndim != 1:
-        raise EventFormatError(
-            f"column '{name}' has shape {list(column.shape)}; one value per event is needed"
-        )
+        raise EventFormatError(f"column '{name}' has shape {list(column.shape)}; one value per event is needed")
     if column.dtype.kind not in "iub":
         unit = " of microseconds" if name == "t" else ""
         raise EventFormatError(f"column '{name}' is {column.dtype}; convert it to integers{unit}")

@@ -55,9 +55,7 @@ class SimulatorSettings:
         if not 0.0 <= self.threshold_mismatch <= 1.0:
             raise ValueError(f"threshold_mismatch must be between 0 and 1, not {self.threshold_mismatch}")
         if not 0 <= self.refractory_us <= 10**9:
-            raise ValueError(
-                f"refractory_us must be between 0 and 1e9 microseconds, not {self.refractory_us}"
-            )
+            raise ValueError(f"refractory_us must be between 0 and 1e9 microseconds, not {self.refractory_us}")
         if not 0.0 <= self.noise_hz <= 1e5:
             raise ValueError(f"noise_hz must be between 0 and 1e5 a second, not {self.noise_hz}")
         if not 0.0 < self.log_eps <= 1.0:
@@ -79,9 +77,7 @@ class EventSimulator:
     equal events.
     """
 
-    def __init__(
-        self, width: int, height: int, *, settings: SimulatorSettings | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, width: int, height: int, *, settings: SimulatorSettings | None = None, seed: int = 0) -> None:
         """A sensor of `width` x `height` pixels."""
         self.width, self.height = width, height
         self.settings = SimulatorSettings() if settings is None else settings
@@ -116,12 +112,8 @@ class EventSimulator:
         if len(frames) != len(times_us):
             raise ValueError(f"{len(frames)} pictures need as many times, not {len(times_us)}")
         if frames.shape[1:3] != (self.height, self.width):
-            raise ValueError(
-                f"expected pictures of [{self.height}, {self.width}], not {list(frames.shape[1:3])}"
-            )
-        levels = log_intensity(frames, self.settings.log_eps, colour=frames.ndim == 4).reshape(
-            len(frames), -1
-        )
+            raise ValueError(f"expected pictures of [{self.height}, {self.width}], not {list(frames.shape[1:3])}")
+        levels = log_intensity(frames, self.settings.log_eps, colour=frames.ndim == 4).reshape(len(frames), -1)
         chunks = (self._step(level, int(t)) for level, t in zip(levels, times_us, strict=True))
         return self._events(chunk for chunk in chunks if chunk is not None)
 

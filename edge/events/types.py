@@ -45,7 +45,7 @@ class Events:
         _check_lengths({name: len(getattr(self, name)) for name in _DTYPES})
         _check_sensor(self.width, self.height)
         if len(self.t) > 0:
-            _check_order(self.t)
+            check_order(self.t)
             _check_inside(self)
             _check_polarity(self.p)
 
@@ -109,12 +109,15 @@ def _check_lengths(lengths: dict[str, int]) -> None:
 
 def _check_sensor(width: int, height: int) -> None:
     if not (0 < width <= MAX_SENSOR_SIDE and 0 < height <= MAX_SENSOR_SIDE):
-        raise EventFormatError(
-            f"no sensor has {width}x{height} pixels; give sides of 1 to {MAX_SENSOR_SIDE:,}"
-        )
+        raise EventFormatError(f"no sensor has {width}x{height} pixels; give sides of 1 to {MAX_SENSOR_SIDE:,}")
 
 
-def _check_order(t: NDArray[np.int64]) -> None:
+def check_order(t: NDArray[np.int64]) -> None:
+    """Refuse times [n] that ever decrease.
+
+    Raises:
+        EventFormatError: naming the first event that does.
+    """
     later = t[1:] < t[:-1]
     if later.any():
         at = int(np.argmax(later)) + 1
@@ -137,6 +140,4 @@ def _check_inside(events: Events) -> None:
 def _check_polarity(p: NDArray[np.uint8]) -> None:
     if int(p.max()) > 1:
         at = int(np.argmax(p > 1))
-        raise EventFormatError(
-            f"event {at:,} has polarity {p[at]}; only 0 (darker) and 1 (brighter) are known"
-        )
+        raise EventFormatError(f"event {at:,} has polarity {p[at]}; only 0 (darker) and 1 (brighter) are known")

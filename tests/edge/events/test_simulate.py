@@ -29,9 +29,7 @@ def crossings(levels: list[float], times: list[int], rise: float, fall: float) -
             reference += rise if up else -fall
             per_level = (end - start) / (after - before)
             found.append((start + per_level * (reference - before), int(up), 1.01 + abs(per_level) * 1e-5))
-        clear &= (
-            min(abs(reference + rise - after), abs(reference - fall - after), abs(reference - after)) > 1e-5
-        )
+        clear &= min(abs(reference + rise - after), abs(reference - fall - after), abs(reference - after)) > 1e-5
     return found, clear
 
 
