@@ -73,6 +73,8 @@ def serve(
     flags.pop("config"), flags.pop("verbose")
     settings = load_settings(CloudSettings, "cloud", file=config, environment=os.environ, flags=flags)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    # the engine is a process of its own, started while gRPC runs; it inherits nothing of it
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     import uvloop
 
     from cloud.daemon import serve as run

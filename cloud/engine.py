@@ -32,7 +32,6 @@ from common.types import (
     FinishReason,
     Open,
     Opened,
-    Progress,
     SamplingParams,
     Stage,
 )
@@ -331,14 +330,14 @@ class Engine:
         self.stats.vision_us += took_us
         shape = self._shapes[session_id]
         session.available += len(chunk) * self._runner.tokens_per_frame
-        if session.available >= shape.video_start + shape.video_length:
-            session.available = shape.length
-        start_us = round((now - session.opened_at) * 1e6)
-        messages: list[CloudMessage] = [Progress(Stage.VISION_ENCODE, max(0, start_us), took_us)]
+        now_us = session.age_us(now)
         if frames.decode_us:
-            decoded = Progress(Stage.VIDEO_DECODE, max(0, start_us - frames.decode_us), frames.decode_us)
-            messages.insert(0, decoded)
-        return [Output(session_id, m) for m in messages]
+            session.span(Stage.VIDEO_DECODE, now_us - frames.decode_us, now_us)
+        session.span(Stage.VISION_ENCODE, now_us, now_us + took_us)
+        if session.available < shape.video_start + shape.video_length:
+            return []
+        session.available = shape.length
+        return [Output(session_id, session.progress(s)) for s in (Stage.VIDEO_DECODE, Stage.VISION_ENCODE)]
 
     @staticmethod
     def _work(one: Scheduled) -> Work:
@@ -367,11 +366,12 @@ class Engine:
             message = "the target's logits aren't finite; try another dtype or check the weights"
             return [Output(session_id, Failure(FailureCode.ENGINE, message))]
         prefilling = not session.prefilled
-        start_us = round((now - session.opened_at) * 1e6)
         commit = session.settle(one.feed, choices, now, forward_us, waiting)
         messages: list[CloudMessage] = []
         if prefilling:
-            messages.append(Progress(Stage.PREFILL, max(0, start_us), forward_us))
+            session.span(Stage.PREFILL, session.age_us(now), session.age_us(now) + forward_us)
+            if session.prefilled:
+                messages.append(session.progress(Stage.PREFILL))
         if commit is not None:
             self._count(commit)
             messages.append(commit)

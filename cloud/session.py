@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from common.prefix_hash import EMPTY, extend_hash
-from common.types import Commit, Draft, Finished, FinishReason, Open, Pace, StepTimings
+from common.types import Commit, Draft, Finished, FinishReason, Open, Pace, Progress, Stage, StepTimings
 
 _STASHED = 8  # drafts that came before the draft they continue
 _REMEMBERED = 1024  # draft ids kept to recognise a draft that comes twice
@@ -65,6 +65,7 @@ class Session:
     target_passes: int = 0
     stale_drafts: int = 0
     last_draft_id: int = 0
+    _spans: dict[Stage, tuple[int, int]] = field(default_factory=dict)
     _hashes: list[int] = field(default_factory=lambda: [EMPTY])
     _stash: list[Draft] = field(default_factory=list)
     _seen: dict[int, None] = field(default_factory=dict)
@@ -74,6 +75,22 @@ class Session:
         self.waiting_since = self.opened_at
         self._append(self.open.committed)
         self._finish_if_complete()
+
+    # --------------------------------------------------------------------------------------------- stages
+
+    def age_us(self, now: float) -> int:
+        """Microseconds since this session was taken in."""
+        return max(0, round((now - self.opened_at) * 1e6))
+
+    def span(self, stage: Stage, start_us: int, end_us: int) -> None:
+        """Work on a stage; a stage that runs in pieces reaches from its first to its last."""
+        first, last = self._spans.get(stage, (start_us, end_us))
+        self._spans[stage] = (max(0, min(first, start_us)), max(last, end_us))
+
+    def progress(self, stage: Stage) -> Progress:
+        """The message that a stage is done."""
+        start, end = self._spans.get(stage, (0, 0))
+        return Progress(stage, start, end - start)
 
     # ------------------------------------------------------------------------------------------ drafts in
 

@@ -92,7 +92,7 @@ class TargetRunner:
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
         """Encode frames into the prompt's next video rows; returns microseconds."""
         started = time.perf_counter_ns()
-        features = self.target.encode_frames(torch.from_numpy(np.ascontiguousarray(pixels)))
+        features = self.target.encode_frames(torch.from_numpy(np.array(pixels, dtype=np.float32)))
         row = self._next_row[slot]
         self._prompts[slot][row : row + len(features)] = features
         self._next_row[slot] = row + len(features)
@@ -137,7 +137,7 @@ class TargetRunner:
             row += work.choices
             if not all(finite[span]):
                 choices.append(None)
-            elif work.sampling.greedy:
+            elif work.sampling.greedy or not work.choices:
                 choices.append(greedy[span])
             else:
                 positions = range(work.position, work.position + work.choices)

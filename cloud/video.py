@@ -53,6 +53,7 @@ class VideoDecoder:
             context: Any = av.CodecContext.create(_DECODERS.get(name, name), "r")
             if header.extradata:
                 context.extradata = header.extradata
+            context.width, context.height = header.width, header.height
             context.thread_count = 1
         except (av.FFmpegError, ValueError, OSError) as error:
             raise VideoFormatError(f"no decoder for {header.codec}: {error}") from error

@@ -172,7 +172,7 @@ class Answering:
             "pace": ask.pace.value,
             "seed": ask.sampling.seed,
             "temperature": ask.sampling.temperature,
-            **figures.report(),
+            **figures.report(len(ids)),
         }
 
 

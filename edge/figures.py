@@ -16,6 +16,7 @@ class Figures:
     opened_at: float | None = None
     drafter_ready_at: float | None = None
     first_provisional_at: float | None = None
+    last_provisional_at: float | None = None
     first_commit_at: float | None = None
     last_commit_at: float | None = None
     finished_at: float = 0.0
@@ -42,8 +43,8 @@ class Figures:
 
     def provisional(self, now: float) -> None:
         """The drafter has something to show."""
-        if self.first_provisional_at is None:
-            self.first_provisional_at = now
+        self.first_provisional_at = self.first_provisional_at or now
+        self.last_provisional_at = now
 
     def sent_draft(self, draft_id: int, count: int, now: float) -> None:
         """A draft of `count` tokens went up."""
@@ -87,15 +88,20 @@ class Figures:
         span = {"name": name, "side": side, "start_ms": round(start_ms, 3), "end_ms": round(end_ms, 3)}
         self.stages.append(span)
 
-    def report(self) -> dict[str, Any]:
-        """The figures under their published names. Times in milliseconds, rates as fractions; None where undefined."""
-        tpot = None
-        if self.tokens > 1 and self.first_commit_at is not None and self.last_commit_at is not None:
-            tpot = (self.last_commit_at - self.first_commit_at) * 1e3 / (self.tokens - 1)
+    def report(self, tokens: int) -> dict[str, Any]:
+        """The figures of an answer of `tokens` tokens, under their published names.
+
+        Times are in milliseconds, rates are fractions; None where undefined. Of an answer that the edge finished alone,
+        first and last token are the drafter's where the cloud committed none.
+        """
+        first, last = self.first_commit_at, self.last_commit_at
+        if self.alone:
+            first, last = first or self.first_provisional_at, self.last_provisional_at
+        timed = tokens > 1 and first is not None and last is not None
         return {
-            "ttft_ms": self._since_start(self.first_commit_at or (self.first_provisional_at if self.alone else None)),
+            "ttft_ms": self._since_start(first),
             "ttft_provisional_ms": self._since_start(self.first_provisional_at),
-            "tpot_ms": None if tpot is None else round(tpot, 3),
+            "tpot_ms": round((last - first) * 1e3 / (tokens - 1), 3) if timed else None,  # type: ignore[operator]
             "total_ms": self._since_start(self.finished_at),
             "drafted": self.drafted,
             "accepted": self.accepted,

@@ -1,0 +1,48 @@
+# One command per thing a developer or user does. Everything lives in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := common edge cloud training benchmarks tests
+
+.PHONY: help demo test check format proto clean
+
+help: ## Show this help.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing eventspec into $(VENV) (a few minutes the first time)"
+	$(PIP_INSTALL) -e '.[bench]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing eventspec and its tools into $(VENV) (a few minutes the first time)"
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+demo: $(VENV)/.runtime ## Start an edge and a cloud on this machine and ask about the shipped clips.
+	@$(BIN)/eventspec-bench demo
+
+test: $(VENV)/.dev ## Run the whole suite.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Lint, types, import contracts, the contract's lint, and that generated code is current.
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/lint-imports
+	$(BIN)/buf lint proto
+	$(BIN)/python -m tests.proto_drift
+
+format: $(VENV)/.dev ## Format the code and fix what can be fixed.
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+proto: $(VENV)/.dev ## Regenerate the code of the contract.
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/eventspec/v1/*.proto
+
+clean: ## Remove what was installed and built.
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

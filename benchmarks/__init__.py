@@ -1,0 +1,1 @@
+"""Measures the paradigms against each other, and shows them."""
