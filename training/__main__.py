@@ -18,14 +18,10 @@ app = typer.Typer(
 )
 
 DataFolder = Annotated[Path, typer.Option(help="Folder of the training data.")]
-RunFolder = Annotated[
-    Path, typer.Option(help="Folder of checkpoints and logs; training goes on from what is there.")
-]
+RunFolder = Annotated[Path, typer.Option(help="Folder of checkpoints and logs; training goes on from what is there.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights, batches and noise.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
-Limit = Annotated[
-    int | None, typer.Option(min=1, help="Stop after this many steps (and go on another time).")
-]
+Limit = Annotated[int | None, typer.Option(min=1, help="Stop after this many steps (and go on another time).")]
 
 
 @app.command()
@@ -78,9 +74,7 @@ def evaluate(
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder with the runs `target` and `drafter`.")] = Path("runs"),
     scenes: Annotated[int, typer.Option(min=1, help="Number of held-out scenes.")] = 200,
-    json_out: Annotated[
-        Path | None, typer.Option("--json", help="Also write the figures to this file.")
-    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
 ) -> None:
     """Measure the pair on held-out scenes.
 
@@ -95,9 +89,7 @@ def evaluate(
 def pack(
     runs: Annotated[Path, typer.Option(help="Folder with the runs `target` and `drafter`.")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Where the pair goes.")] = Path("common/tiny"),
-    scenes: Annotated[
-        int, typer.Option(min=1, help="Held-out scenes for the figures in the model cards.")
-    ] = 500,
+    scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes for the figures in the model cards.")] = 500,
 ) -> None:
     """Write the pair as it is shipped.
 

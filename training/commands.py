@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def make_data(out: Path, shards: int) -> None:
         task = bar.add_task("shards", total=2 * shards)
         present = sum(1 for _ in out.glob("train-*.done")) if out.exists() else 0
         bar.update(task, completed=min(present, 2 * shards))
-        for name in generate(out, shards, build_tokenizer(), ("video", "events")):
+        for name in generate(out, shards, build_tokenizer()):
             bar.update(task, advance=1, description=name)
 
 
@@ -60,9 +61,9 @@ def train(kind: str, data: Path, out: Path, seed: int, threads: int, limit: int 
     if trainer.done:
         console.print(f"{out} is trained to the end of the plan; take another --out to begin anew")
         return
-    console.print(
-        f"{kind}: phase {plan[trainer.phase].name}, step {trainer.step} of {plan[trainer.phase].steps}"
-    )
+    console.print(f"{kind}: phase {plan[trainer.phase].name}, step {trainer.step} of {plan[trainer.phase].steps}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping save
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with _progress(console) as bar:
         watch = _Watch(bar)
         try:
@@ -105,9 +106,7 @@ def run_evaluation(pair: Path | None, runs: Path, scenes: int, json_out: Path | 
     assert drafter is None or isinstance(drafter, DrafterLearner)
     with _progress() as bar:
         task = bar.add_task("held-out scenes", total=scenes)
-        figures = evaluate(
-            target, drafter, build_tokenizer(), scenes, lambda done: bar.update(task, completed=done)
-        )
+        figures = evaluate(target, drafter, build_tokenizer(), scenes, lambda done: bar.update(task, completed=done))
     show(figures, Console())
     if json_out is not None:
         json_out.write_text(json.dumps(as_json(figures), indent=2) + "\n")

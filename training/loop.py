@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from training.attention import ATTENTION_NAME
 from training.data.batches import Shards, pack_pairs
 from training.growth import grow
+from training.heads import patch_heads, patch_loss, track_heads
 from training.models import Learner, normalise
-from training.objective import PatchHeads, Prefix, answer_loss
+from training.objective import Dense, Prefix, answer_loss, watch_loss
 from training.plan import Phase
 
 NOISE = 2.0
@@ -71,7 +72,10 @@ class Trainer:
         )
         self.phase, self.step = 0, 0
         learner.language.set_attn_implementation(ATTENTION_NAME)
-        self.heads = PatchHeads(learner.fields, learner.patch_width)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + 500)
+            self.patch_heads, self.track_heads = patch_heads(learner), track_heads(learner)
+        self.heads = nn.ModuleDict({"patches": self.patch_heads, "tracks": self.track_heads})
         folder.mkdir(parents=True, exist_ok=True)
         saved = torch.load(self.checkpoint, weights_only=True) if self.checkpoint.exists() else None
         if saved is not None:
@@ -137,7 +141,7 @@ class Trainer:
             torch.manual_seed(self.seed + 1000 * (self.phase + 1))
             grow(self.learner.language, phase.layers)
         parameters = [*self.learner.trained(phase.goal)]
-        if phase.goal == "patches":
+        if phase.goal != "answers":
             parameters += self.heads.parameters()
         wide = [p for p in parameters if p.dim() > 1]
         flat = [p for p in parameters if p.dim() <= 1]
@@ -169,10 +173,16 @@ class Trainer:
     def _loss(self, phase: Phase, scenes: np.ndarray, pixels: Tensor) -> tuple[Tensor, Tensor]:
         if phase.goal == "patches":
             labels = self.shards.labels(scenes).flatten(0, 1)
-            return self.heads(self.learner.patches(pixels.flatten(0, 1)), labels)  # type: ignore[no-any-return]
+            return patch_loss(self.patch_heads, self.learner.patches(pixels.flatten(0, 1)), labels)
+        dense = None
+        if phase.goal in ("tracks", "watch"):
+            looks, tracks = self.shards.labels(scenes), self.shards.tracks(scenes)
+            dense = Dense(self.patch_heads, self.track_heads, looks, tracks)
+        if dense is not None and phase.goal == "watch":
+            return watch_loss(self.learner, self.prefix, pixels, dense)
         rng = np.random.default_rng([self.seed, self.phase, self.step])
         text = pack_pairs([self.shards.pairs(int(scene), rng) for scene in scenes], phase.room)
-        return answer_loss(self.learner, self.prefix, pixels, text)
+        return answer_loss(self.learner, self.prefix, pixels, text, dense)
 
     def _pixels(self, scenes: np.ndarray) -> Tensor:
         frames = self.shards.frames(scenes)

@@ -112,9 +112,7 @@ class TargetLearner(nn.Module):
     fields = "video"
     sense = "frames"
 
-    def __init__(
-        self, config: VideoLlavaConfig, model: VideoLlavaForConditionalGeneration | None = None
-    ) -> None:
+    def __init__(self, config: VideoLlavaConfig, model: VideoLlavaForConditionalGeneration | None = None) -> None:
         super().__init__()
         # Any: transformers' own annotations don't know its submodules' types
         self.model: Any = VideoLlavaForConditionalGeneration(config) if model is None else model
@@ -140,6 +138,12 @@ class TargetLearner(nn.Module):
             return tower.parameters()
         idle = {id(p) for p in self.model.model.image_tower.parameters()}
         return (p for p in self.parameters() if id(p) not in idle)
+
+    @property
+    def vision_end(self) -> nn.Module:
+        """The layer of the vision tower whose output becomes the features."""
+        layer: nn.Module = self.model.model.video_tower.encoder.layers[-2]
+        return layer
 
     def patches(self, pixels: Tensor) -> Tensor:
         """Vision features [N, 17, vision] of pixels [N, 3, S, S].
@@ -177,6 +181,11 @@ class DrafterLearner(nn.Module):
     def trained(self, goal: str) -> Iterator[nn.Parameter]:
         """Parameters that a phase with this goal trains."""
         return self.model.model.visual_tower.parameters() if goal == "patches" else self.parameters()
+
+    @property
+    def vision_end(self) -> nn.Module:
+        """The layer of the vision tower whose output becomes the features."""
+        return self.model.model.visual_tower.visual_tower.encoder.layers[-1]
 
     def patches(self, pixels: Tensor) -> Tensor:
         """Vision features [N, 17, vision] of pixels [N, 3, S, S]: the last hidden state."""

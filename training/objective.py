@@ -1,9 +1,11 @@
-"""What is learnt: answers behind a shared prefix, and (in the warm-up) what lies where in each frame."""
+"""What is learnt: answers behind a shared prefix, with dense labels on the video tokens beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -11,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from training.data.batches import PackedText, packed_mask, packed_positions
-from training.data.labels import EVENT_FIELDS, VIDEO_FIELDS
+from training.data.labels import GRID
+from training.heads import Heads, patch_loss, track_loss
 from training.models import DRAFTER_TEMPLATE, DrafterLearner, Learner
 from training.tokenizer import BOS
 
@@ -27,17 +30,51 @@ class Prefix:
     after: tuple[int, ...]
 
 
+class Dense:
+    """Dense labels of a batch, with their heads and the hidden states that they are read from.
+
+    `looks` int64 [B, T, 16, fields] are `video_labels`, `tracks` int64 [B, T, 16, fields] are `track_labels`.
+    """
+
+    def __init__(self, patch: Heads, track: Heads, looks: Tensor, tracks: Tensor) -> None:
+        self.patch, self.track, self.looks, self.tracks = patch, track, looks, tracks
+        self._seen: list[Tensor] = []
+
+    @contextmanager
+    def listening(self, learner: Learner) -> Iterator[None]:
+        """Keep what the vision tower and the middle layer of the language model put out meanwhile."""
+        layers = learner.language.layers
+        spots: list[nn.Module] = [learner.vision_end, layers[len(layers) // 2 - 1]]
+        handles = [spot.register_forward_hook(self._keep) for spot in spots]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def loss(self, prefix: Prefix) -> tuple[Tensor, Tensor]:
+        """Loss of patches and tracks, and the share of things whose motion and speed are right."""
+        patches, hidden = self._seen
+        first, tokens = len(prefix.before), self.looks.shape[1] * (GRID * GRID + 1)
+        seen, _ = patch_loss(self.patch, patches, self.looks.flatten(0, 1))
+        followed, right = track_loss(self.track, hidden[:, first : first + tokens], self.looks, self.tracks)
+        return 0.5 * seen + followed, right
+
+    def _keep(self, _module: nn.Module, _inputs: object, output: Any) -> None:
+        self._seen.append(output[0] if isinstance(output, tuple) else output)
+
+
 def prefix_of(learner: Learner, tokenizer: Tokenizer) -> Prefix:
     """The shared part of this model's prompt."""
-    template = (
-        DRAFTER_TEMPLATE if isinstance(learner, DrafterLearner) else "USER: <event>\n{question} ASSISTANT:"
-    )
+    template = DRAFTER_TEMPLATE if isinstance(learner, DrafterLearner) else "USER: <event>\n{question} ASSISTANT:"
     before, after = template.split("<event>")
     shared = after.split("{question}")[0]
     return Prefix((BOS, *tokenizer.encode(before).ids), tuple(tokenizer.encode(shared).ids))
 
 
-def answer_loss(learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedText) -> tuple[Tensor, Tensor]:
+def answer_loss(
+    learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedText, dense: Dense | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean cross entropy over answer tokens, and the share of them that is predicted right.
 
     Args:
@@ -45,22 +82,37 @@ def answer_loss(learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedTe
         prefix: of its prompt.
         pixels: [B, T, 3, S, S].
         text: packed pairs of the same B scenes.
+        dense: if given, the loss of its labels is added.
     """
-    logits, goals = answer_logits(learner, prefix, pixels, text)
+    with dense.listening(learner) if dense else nullcontext():
+        logits, goals = answer_logits(learner, prefix, pixels, text)
+    loss = cross_entropy(logits.float(), goals)
     right = (logits.detach().argmax(-1) == goals).float().mean()
-    return cross_entropy(logits.float(), goals), right
+    return (loss + dense.loss(prefix)[0] if dense else loss), right
 
 
-def answer_logits(
-    learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedText
-) -> tuple[Tensor, Tensor]:
+def watch_loss(learner: Learner, prefix: Prefix, pixels: Tensor, dense: Dense) -> tuple[Tensor, Tensor]:
+    """The dense labels' loss alone, and the share of things whose motion and speed are right.
+
+    Only the lower half of the language model runs, over the video alone: attention is causal, so the video tokens'
+    states are those they have in front of any text.
+    """
+    config = learner.language.config
+    depth = config.num_hidden_layers
+    with dense.listening(learner):
+        before, features, _ = _shared(learner, prefix, pixels)
+        config.num_hidden_layers = len(learner.language.layers) // 2
+        try:
+            learner.language(inputs_embeds=torch.cat([before, features], dim=1), use_cache=False)
+        finally:
+            config.num_hidden_layers = depth
+    return dense.loss(prefix)
+
+
+def answer_logits(learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedText) -> tuple[Tensor, Tensor]:
     """Logits [n, vocabulary] at every place with a goal, and the goals [n], row by row."""
-    features = learner.features(pixels)
-    embed = learner.language.embed_tokens
-    batch = len(features)
-    before, after = (_embed(embed, ids, batch).to(features.dtype) for ids in (prefix.before, prefix.after))
-    shared = torch.cat([before, features, after], dim=1)
-    inputs = torch.cat([shared, embed(text.ids).to(features.dtype)], dim=1)
+    shared = torch.cat(_shared(learner, prefix, pixels), dim=1)
+    inputs = torch.cat([shared, learner.language.embed_tokens(text.ids).to(shared.dtype)], dim=1)
     size = shared.shape[1]
     hidden = learner.language(
         inputs_embeds=inputs,
@@ -74,36 +126,12 @@ def answer_logits(
     return logits, text.goals[wanted]
 
 
-class PatchHeads(nn.Module):
-    """Linear heads on patch features for the warm-up.
-
-    Is there a thing's centre in this patch, and which thing is it?
-    """
-
-    def __init__(self, fields: str, width: int) -> None:
-        super().__init__()
-        classes = VIDEO_FIELDS if fields == "video" else EVENT_FIELDS
-        self.sizes = [2, *classes.values()]
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, sum(self.sizes))
-
-    def forward(self, patches: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss, and the share of things with all attributes (places aside) right.
-
-        Args:
-            patches: [N, 17, width]; the class token is skipped.
-            labels: int64 [N, 16, fields].
-        """
-        scores = self.out(self.norm(patches[:, 1:])).float().split(self.sizes, dim=-1)
-        present = labels[..., 0] >= 0
-        loss = cross_entropy(scores[0].flatten(0, 1), present.long().flatten())
-        right = torch.ones(int(present.sum()), dtype=torch.bool)
-        for index, score in enumerate(scores[1:]):
-            goal = labels[..., index][present]
-            loss = loss + cross_entropy(score[present], goal)
-            if index < len(self.sizes) - 3:
-                right &= score[present].argmax(-1) == goal
-        return loss, right.float().mean()
+def _shared(learner: Learner, prefix: Prefix, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings before the features, features, and embeddings after them, each [B, n, hidden]."""
+    features = learner.features(pixels)
+    embed = learner.language.embed_tokens
+    before, after = (_embed(embed, ids, len(features)).to(features.dtype) for ids in (prefix.before, prefix.after))
+    return before, features, after
 
 
 def _embed(table: nn.Module, ids: Sequence[int], batch: int) -> Tensor:

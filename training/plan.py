@@ -13,7 +13,9 @@ class Phase:
 
     Attributes:
         name: for logs and checkpoints.
-        goal: `patches` (dense labels, vision tower only) or `answers`.
+        goal: `patches` (dense labels, vision tower only), `watch` (dense labels on vision
+            tower and video tokens in the lower half of the language model), `answers`, or `tracks` (answers and
+            the labels of `watch`).
         steps: optimiser steps.
         rate: the peak learning rate.
         batch: scenes a step.
@@ -23,7 +25,7 @@ class Phase:
     """
 
     name: str
-    goal: Literal["patches", "answers"]
+    goal: Literal["patches", "watch", "answers", "tracks"]
     steps: int
     rate: float
     batch: int
@@ -42,11 +44,14 @@ class Phase:
 
 TARGET_PLAN = (
     Phase("see", "patches", steps=1500, rate=2e-3, batch=32, layers=4),
-    Phase("speak", "answers", steps=4000, rate=1.5e-3, batch=16, layers=4),
-    Phase("deepen", "answers", steps=500, rate=5e-4, batch=16, layers=8),
+    Phase("speak", "answers", steps=765, rate=1.5e-3, batch=16, layers=4),
+    Phase("track", "tracks", steps=500, rate=1.2e-3, batch=16, layers=4),
+    Phase("watch", "watch", steps=728, rate=1.0e-3, batch=32, layers=4),
+    Phase("answer", "tracks", steps=2400, rate=1.0e-3, batch=16, layers=4),
+    Phase("deepen", "tracks", steps=300, rate=5e-4, batch=16, layers=8),
 )
 
 DRAFTER_PLAN = (
     Phase("see", "patches", steps=1500, rate=2e-3, batch=32, layers=2),
-    Phase("speak", "answers", steps=6000, rate=2e-3, batch=32, layers=2),
+    Phase("speak", "answers", steps=2300, rate=2e-3, batch=32, layers=2),
 )

@@ -40,9 +40,7 @@ def build_tokenizer() -> Tokenizer:
     order = sorted(learned, key=lambda piece: learned[piece])
     vocabulary = {piece: index for index, piece in enumerate([*_SPECIAL, *byte_tokens, *order])}
     merges = _merges(tokenizer)
-    tokenizer.model = models.BPE(
-        vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True
-    )
+    tokenizer.model = models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in _SPECIAL])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]

@@ -56,9 +56,7 @@ def pack_pairs(rows: Sequence[Sequence[Pair]], room: int) -> PackedText:
             size = len(prompt) + len(answer)
             if at + size > room:
                 if at == 0:
-                    raise SettingsError(
-                        f"a pair of {size} tokens doesn't fit into rows of {room}; give rows more room"
-                    )
+                    raise SettingsError(f"a pair of {size} tokens doesn't fit into rows of {room}; give rows more room")
                 continue
             ids[row, at : at + size] = [*prompt, *answer]
             owner[row, at : at + size] = number
@@ -103,20 +101,14 @@ class Shards:
         """
         kind = "video" if sense == "frames" else "events"
         names = sorted(path.name.removesuffix(f".{sense}.npy") for path in folder.glob(f"*.{sense}.npy"))
-        names = [
-            name
-            for name in names
-            if all((folder / f"{name}.{part}.done").exists() for part in ("video", kind))
-        ]
+        names = [name for name in names if all((folder / f"{name}.{part}.done").exists() for part in ("video", kind))]
         if not names:
-            raise SettingsError(
-                f"no training data in {folder}; run `eventspec-train data --out {folder}` first"
-            )
+            raise SettingsError(f"no training data in {folder}; run `eventspec-train data --out {folder}` first")
         self._frames = [np.load(folder / f"{name}.{sense}.npy", mmap_mode="r") for name in names]
         self._labels = [np.load(folder / f"{name}.{kind.removesuffix('s')}_labels.npy") for name in names]
-        self._text: list[dict[str, npt.NDArray[Any]]] = [
-            dict(np.load(folder / f"{name}.text.npz")) for name in names
-        ]
+        tracks = [folder / f"{name}.track_labels.npy" for name in names]
+        self._tracks = [np.load(path) for path in tracks] if sense == "frames" else []
+        self._text: list[dict[str, npt.NDArray[Any]]] = [dict(np.load(folder / f"{name}.text.npz")) for name in names]
         self._size = len(self._frames[0])
 
     def __len__(self) -> int:
@@ -130,12 +122,8 @@ class Shards:
         """
         places = np.arange(step * count, (step + 1) * count)
         epochs = places // len(self)
-        shuffles = {
-            int(e): np.random.default_rng([seed, int(e)]).permutation(len(self)) for e in np.unique(epochs)
-        }
-        return np.array(
-            [shuffles[int(e)][p % len(self)] for e, p in zip(epochs, places, strict=True)], np.int64
-        )
+        shuffles = {int(e): np.random.default_rng([seed, int(e)]).permutation(len(self)) for e in np.unique(epochs)}
+        return np.array([shuffles[int(e)][p % len(self)] for e, p in zip(epochs, places, strict=True)], np.int64)
 
     def frames(self, scenes: npt.NDArray[np.int64]) -> Tensor:
         """Frames of the scenes, uint8 [B, T, S, S, 3]."""
@@ -144,6 +132,11 @@ class Shards:
     def labels(self, scenes: npt.NDArray[np.int64]) -> Tensor:
         """Dense labels of the scenes, int64 [B, T, 16, fields]."""
         picked = np.stack([self._labels[i // self._size][i % self._size] for i in scenes])
+        return torch.from_numpy(picked.astype(np.int64))
+
+    def tracks(self, scenes: npt.NDArray[np.int64]) -> Tensor:
+        """Labels of what things do over time, int64 [B, T, 16, fields]; of the video frames only."""
+        picked = np.stack([self._tracks[i // self._size][i % self._size] for i in scenes])
         return torch.from_numpy(picked.astype(np.int64))
 
     def pairs(self, scene: int, rng: np.random.Generator) -> list[Pair]:

@@ -26,6 +26,7 @@ EVENT_FIELDS = {
     "x": 8,
     "y": 8,
 }
+TRACK_FIELDS = {"motion": len(DIRECTIONS) + 1, "speed": 3, "rank": 3, "appeared": 2}
 """Fields of a label and their numbers of classes; x and y are eighths of the patch."""
 
 LabelArray = npt.NDArray[np.int8]
@@ -42,6 +43,19 @@ def video_labels(scene: Scene, times: npt.NDArray[np.float64]) -> LabelArray:
     return labels
 
 
+def track_labels(scene: Scene, times: npt.NDArray[np.float64]) -> LabelArray:
+    """What only several frames together show, int8 [T, 16, 4] in the order of `TRACK_FIELDS`.
+
+    They lie where `video_labels` lie. `rank` is the place from left to right, by where things are first seen.
+    """
+    labels = np.full((len(times), GRID * GRID, len(TRACK_FIELDS)), -1, np.int8)
+    for row, time in zip(labels, times, strict=True):
+        for rank, thing in enumerate(scene.things):
+            if thing.visible(float(time)):
+                row[_patch(thing, float(time))] = (*_motion(thing), rank, thing.appears is not None)
+    return labels
+
+
 def event_labels(scene: Scene, edges: npt.NDArray[np.float64]) -> LabelArray:
     """Labels of event frames between times `edges` [T + 1], int8 [T, 16, 6] in the order of `EVENT_FIELDS`.
 
@@ -54,13 +68,27 @@ def event_labels(scene: Scene, edges: npt.NDArray[np.float64]) -> LabelArray:
             changes = any(at is not None and start <= at < end for at in (thing.appears, thing.leaves))
             alive = thing.first < end and thing.last > start
             if alive and (thing.motion or changes):
-                motion = DIRECTIONS.index(thing.motion) if thing.motion else len(DIRECTIONS)
-                speed = {"slowly": 0, "quickly": 1, None: 2}[thing.speed]
-                what = (motion, speed, SHAPES.index(thing.shape), SIZES.index(thing.size))
+                what = (*_motion(thing), SHAPES.index(thing.shape), SIZES.index(thing.size))
                 _put(row, thing, min(float(end), thing.last), what)
     return labels
 
 
-def _put(row: LabelArray, thing: Thing, time: float, what: Iterable[int]) -> None:
+def _motion(thing: Thing) -> tuple[int, int]:
+    motion = DIRECTIONS.index(thing.motion) if thing.motion else len(DIRECTIONS)
+    return motion, {"slowly": 0, "quickly": 1, None: 2}[thing.speed]
+
+
+def _patch(thing: Thing, time: float) -> int:
+    x, y = _place(thing, time)
+    return int(y) * GRID + int(x)
+
+
+def _place(thing: Thing, time: float) -> tuple[float, float]:
+    """The centre in patches."""
     x, y = (min(max(value / SENSOR * GRID, 0.0), GRID - 1e-6) for value in thing.at(time))
-    row[int(y) * GRID + int(x)] = (*what, int(x % 1 * 8), int(y % 1 * 8))
+    return x, y
+
+
+def _put(row: LabelArray, thing: Thing, time: float, what: Iterable[int]) -> None:
+    x, y = _place(thing, time)
+    row[_patch(thing, time)] = (*what, int(x % 1 * 8), int(y % 1 * 8))

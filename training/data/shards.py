@@ -2,7 +2,7 @@
 
 For each shard `NAME`:
 - `NAME.frames.npy` uint8 [S, 8, 56, 56, 3]: the video frames the target sees;
-  `NAME.video_labels.npy` int8 [S, 8, 16, 5]
+  `NAME.video_labels.npy` int8 [S, 8, 16, 5], `NAME.track_labels.npy` int8 [S, 8, 16, 4]
 - `NAME.events.npy` uint8 [S, 5, 56, 56, 3]: the drafter's event frames;
   `NAME.event_labels.npy` int8 [S, 5, 16, 6]
 - `NAME.text.npz`: `tokens` uint16 [n], `starts` int64 [S * Q + 1], and `answers` int32 [S * Q], the place in
@@ -21,9 +21,9 @@ import numpy.typing as npt
 from PIL import Image
 from tokenizers import Tokenizer
 
-from edge.events import SimulatorSettings, simulate_events
+from edge.events import SimulatorSettings, raster, simulate_events
 from edge.events.types import Events
-from training.data.labels import event_labels, video_labels
+from training.data.labels import event_labels, track_labels, video_labels
 from training.tokenizer import EOS
 from training.world.questions import Question, sample_questions
 from training.world.render import ByteArray, event_times, frame_times, render_intensity, render_rgb
@@ -77,22 +77,22 @@ def shrink(frames: ByteArray) -> ByteArray:
     return np.stack(resized)
 
 
-def generate(folder: Path, shards: int, tokenizer: Tokenizer, senses: tuple[str, ...]) -> Iterator[str]:
+def generate(folder: Path, shards: int, tokenizer: Tokenizer, size: int = SHARD) -> Iterator[str]:
     """Write what is missing of `shards` training shards; yields the name of each part as it is done.
 
     Args:
         folder: where the shards go; made if needed.
         shards: number of training shards.
         tokenizer: of the tiny pair.
-        senses: any of `video` (frames and text) and `events`.
+        size: scenes in a shard.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(shards):
         name = f"train-{index:03d}"
-        seeds = range(index * SHARD, (index + 1) * SHARD)
+        seeds = range(index * size, (index + 1) * size)
         scenes: list[Scene] = []
         for sense, write in _WRITERS.items():
-            if sense not in senses or (folder / f"{name}.{sense}.done").exists():
+            if (folder / f"{name}.{sense}.done").exists():
                 continue
             scenes = scenes or [sample_scene(seed) for seed in seeds]
             write(folder, name, scenes, tokenizer)
@@ -105,6 +105,7 @@ def _write_video(folder: Path, name: str, scenes: list[Scene], tokenizer: Tokeni
     frames = [shrink(_camera(video_frames(scene), scene.seed)) for scene in scenes]
     np.save(folder / f"{name}.frames.npy", np.stack(frames))
     np.save(folder / f"{name}.video_labels.npy", np.stack([video_labels(scene, times) for scene in scenes]))
+    np.save(folder / f"{name}.track_labels.npy", np.stack([track_labels(scene, times) for scene in scenes]))
     tokens: list[int] = []
     starts, answers = [0], []
     for scene in scenes:
@@ -123,8 +124,6 @@ def _write_video(folder: Path, name: str, scenes: list[Scene], tokenizer: Tokeni
 
 
 def _write_events(folder: Path, name: str, scenes: list[Scene], _tokenizer: Tokenizer) -> None:
-    from edge.events import raster
-
     frames, labels = [], []
     for scene in scenes:
         events = scene_events(scene)

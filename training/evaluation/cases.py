@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -49,10 +50,11 @@ def held_out(count: int, tokenizer: Tokenizer, first: int = 0) -> Iterator[Case]
             scene=scene,
             questions=questions,
             pairs=tuple((prompt[1:], answer) for prompt, answer in pairs),
-            video=_pixels(shrink(video_frames(scene))),
-            events=_pixels(events),
+            video=pixels_of(shrink(video_frames(scene))),
+            events=pixels_of(events),
         )
 
 
-def _pixels(frames: np.ndarray) -> Tensor:
+def pixels_of(frames: npt.NDArray[np.uint8]) -> Tensor:
+    """Pixels [T, 3, S, S] of frames uint8 [T, S, S, 3]."""
     return normalise(torch.from_numpy(frames)[None])[0]

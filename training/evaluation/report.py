@@ -102,9 +102,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
 def show(figures: Figures, console: Console) -> None:
     """Print the figures as tables."""
     values = as_json(figures)
-    table = Table(
-        "kind", "right", "asked", title=f"Target: exact answers on {figures.scenes} held-out scenes"
-    )
+    table = Table("kind", "right", "asked", title=f"Target: exact answers on {figures.scenes} held-out scenes")
     for kind, (right, asked) in figures.accuracy.items():
         table.add_row(kind, f"{right / asked:.1%}", str(asked))
     table.add_row("all", f"{figures.right:.1%}", str(values["questions"]), style="bold")
@@ -126,8 +124,7 @@ def show(figures: Figures, console: Console) -> None:
     console.print("by position: " + "  ".join(f"{at} {rate:.0%}" for at, rate in by_position))
     cost = values["forward_ms"]
     console.print(
-        f"single-token forward: target {cost['target']} ms, drafter {cost['drafter']} ms, "
-        f"ratio {cost['ratio']}"
+        f"single-token forward: target {cost['target']} ms, drafter {cost['drafter']} ms, ratio {cost['ratio']}"
     )
 
 

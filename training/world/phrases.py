@@ -12,9 +12,7 @@ WORD_CLASSES: dict[str, frozenset[str]] = {
     "colour": frozenset(COLOURS),
     "shape": frozenset(SHAPES),
     "size": frozenset(SIZES),
-    "motion": frozenset(
-        {*DIRECTIONS, "moves", "move", "stands", "stand", "appears", "disappears", "nothing"}
-    ),
+    "motion": frozenset({*DIRECTIONS, "moves", "move", "stands", "stand", "appears", "disappears", "nothing"}),
     "speed": frozenset({"quickly", "slowly", "fastest"}),
     "count": frozenset({*NUMBERS, "object", "objects"}),
     "position": frozenset({"upper", "lower"}),

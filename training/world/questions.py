@@ -35,9 +35,7 @@ def _pick(rng: np.random.Generator, options: list[str]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def _target(
-    scene: Scene, rng: np.random.Generator, hide: Callable[[Thing], str] | None
-) -> tuple[Thing, str] | None:
+def _target(scene: Scene, rng: np.random.Generator, hide: Callable[[Thing], str] | None) -> tuple[Thing, str] | None:
     """A thing and an unambiguous way to point at it that doesn't give away `hide(thing)`."""
     for index in rng.permutation(len(scene.things)):
         thing = scene.things[int(index)]
@@ -107,9 +105,7 @@ def _act(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
     if found is None:
         return None
     thing, ref = found
-    return _pick(
-        rng, [f"What does {ref} do?", f"What happens to {ref}?"]
-    ), f"The {name(thing)} {acts(thing)}."
+    return _pick(rng, [f"What does {ref} do?", f"What happens to {ref}?"]), f"The {name(thing)} {acts(thing)}."
 
 
 def _corner(thing: Thing, time: float) -> str | None:
