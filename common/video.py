@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NOT_SHOWN = -(2**63)
+
 
 @dataclass(frozen=True, slots=True)
 class VideoHeader:
-    """What a decoder needs before the first packet. `frames` packets follow, one frame each."""
+    """What a decoder needs before the first packet.
+
+    Attributes:
+        codec: FFmpeg's name of the format, such as `h264` or `av1`.
+        extradata: the codec's parameter sets, as the container keeps them; may be empty.
+        width: columns of every frame.
+        height: rows of every frame.
+        frames: number of frames that are shown. At least as many packets follow: see `VideoPacket.shown`.
+        time_base_num: numerator of the time base, in seconds.
+        time_base_den: its denominator.
+    """
 
     codec: str
     extradata: bytes
@@ -20,10 +32,19 @@ class VideoHeader:
 
 @dataclass(frozen=True, slots=True)
 class VideoPacket:
-    """One encoded packet, in decoding order; `pts` and `dts` in units of the header's time base."""
+    """One encoded packet, in decoding order; `pts` and `dts` in units of the header's time base.
+
+    `pts` is `NOT_SHOWN` for a packet that others need for decoding, but that nobody sees: in front of the cut of a
+    trimmed clip, or a codec's own reference picture.
+    """
 
     index: int
     pts: int
     dts: int
     keyframe: bool
     data: bytes
+
+    @property
+    def shown(self) -> bool:
+        """True if the packet's frame is one of the header's `frames`."""
+        return self.pts != NOT_SHOWN

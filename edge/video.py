@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common.errors import VideoFormatError
-from common.video import VideoHeader, VideoPacket
+from common.video import NOT_SHOWN, VideoHeader, VideoPacket
+from edge.matroska import missing_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+MAX_BYTES, MAX_FRAMES, MAX_PIXELS = 256 * 2**20, 20_000, 16_777_216
+# Containers proper: FFmpeg would also follow playlists, which name other files and addresses.
+_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,ivf,h264,hevc,m4v,mjpeg"
+_FRAME_IS_SHOWN = 0x10  # bit of a VP8 packet's first byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,45 +33,45 @@ class Clip:
     header: VideoHeader
 
     def packets(self) -> Iterator[VideoPacket]:
-        """The encoded packets.
+        """The encoded packets, as they are in the file.
 
         Raises:
-            VideoFormatError: the file changed or is broken.
+            VideoFormatError: the file changed or is damaged.
         """
-        with _opened(self.path) as container:
-            yield from _packets(container)
+        with _opened(self.path) as (container, stream):
+            yield from _packets(container, stream)
 
 
 def open_clip(
-    path: str | Path, *, max_bytes: int = 256 << 20, max_frames: int = 20_000, max_pixels: int = 16_777_216
+    path: str | Path, *, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS
 ) -> Clip:
-    """Look at a clip and count its frames (by its packets: nothing is decoded).
+    """Look at a clip and count its frames by its packets; nothing is decoded.
 
     Args:
-        path: any container and codec that FFmpeg reads.
+        path: any usual container; the cloud names the codecs that it takes.
         max_bytes: size of the file, at most.
         max_frames: frames, at most.
         max_pixels: width times height, at most.
 
     Raises:
-        VideoFormatError: the file is unreadable, truncated, without video, or over a limit.
+        VideoFormatError: the file is missing, unreadable, truncated, without video, or over a limit. The message names
+            the file and says what to do.
     """
     path = Path(path)
-    if not path.is_file():
-        raise VideoFormatError(f"there is no video file {path}")
-    if path.stat().st_size > max_bytes:
-        raise VideoFormatError(f"{path} has {path.stat().st_size} bytes, at most {max_bytes} are allowed: cut it")
-    with _opened(path) as container:
-        stream = container.streams.video[0]
+    _check_file(path, max_bytes)
+    with _opened(path) as (container, stream):
         context = stream.codec_context
         if not 0 < context.width * context.height <= max_pixels:
-            raise VideoFormatError(f"{path} is {context.width} x {context.height}: scale it to {max_pixels} pixels")
-        frames = sum(1 for _ in _packets(container))
-        if not 0 < frames <= max_frames:
-            raise VideoFormatError(f"{path} has {frames} frames; 1 to {max_frames} are allowed")
+            raise VideoFormatError(
+                f"{path} is {context.width}x{context.height}, at most {max_pixels:,} pixels are taken: scale it down"
+            )
+        frames, packets = _count(container, stream, path, max_frames)
+        cut = packets < stream.frames and frames == packets  # a trimmed clip may leave packets out
+        if frames == 0 or cut:
+            raise VideoFormatError(f"{path} ends after {frames} of {stream.frames or 'its'} frames: copy it again")
         base = stream.time_base or Fraction(1, 1000)
         header = VideoHeader(
-            codec=context.name,
+            codec=context.codec.canonical_name,
             extradata=bytes(context.extradata or b""),
             width=context.width,
             height=context.height,
@@ -73,43 +82,137 @@ def open_clip(
     return Clip(path, header)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    import av
+def read_frames(
+    path: str | Path, *, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Decode a clip, frame by frame, in the order of presentation; same bounds and errors as `open_clip`.
 
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoFormatError(f"{path} has no video in it")
-            yield container
-    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
-        raise VideoFormatError(f"can't read the video {path}: {error}") from error
-
-
-def _packets(container: Any) -> Iterator[VideoPacket]:
-    index = 0
-    for packet in container.demux(video=0):
-        if packet.size == 0:  # the end mark
-            continue
-        if packet.is_corrupt:
-            raise VideoFormatError(f"packet {index} of {container.name} is damaged: the file is cut short or broken")
-        dts = packet.dts if packet.dts is not None else index
-        pts = packet.pts if packet.pts is not None else dts
-        yield VideoPacket(index, pts, dts, packet.is_keyframe, bytes(packet))
-        index += 1
+    Yields:
+        Time in microseconds from the first frame on, and the picture, RGB uint8 [H, W, 3].
+    """
+    path = Path(path)
+    clip = open_clip(path, max_bytes=max_bytes, max_frames=max_frames, max_pixels=max_pixels)
+    first: int | None = None
+    with _opened(path) as (container, stream):
+        stream.codec_context.options = {"max_pixels": str(max_pixels)}
+        for number, frame in enumerate(container.decode(stream)):
+            pts = number if frame.pts is None else int(frame.pts)
+            first = pts if first is None else first
+            seconds = Fraction(pts - first) * Fraction(clip.header.time_base_num, clip.header.time_base_den)
+            yield int(seconds * 1_000_000), frame.to_ndarray(format="rgb24")
 
 
 def write_video(
-    path: str | Path, frames: Sequence[NDArray[np.uint8]], *, fps: int, crf: int = 12, codec: str = "libx264"
+    path: str | Path,
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    fps: int | Fraction,
+    crf: int = 12,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
 ) -> None:
-    """Encode RGB frames, uint8 [height, width, 3] of even sizes, as H.264."""
+    """Encode pictures as H.264 (or another codec of FFmpeg's); the name decides the container.
+
+    Args:
+        path: such as `clip.mp4`.
+        frames: RGB uint8 [H, W, 3], at least one, all of one size with even sides.
+        fps: frames a second.
+        crf: constant rate factor of x264: 0 is lossless, 23 usual, 51 the worst.
+        codec: FFmpeg's name of an encoder.
+        options: further options of the encoder.
+
+    Raises:
+        VideoFormatError: there are no frames, they don't fit, or the file can't be written.
+    """
     import av
 
-    height, width = frames[0].shape[:2]
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(codec, rate=fps, options={"crf": str(crf)})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for frame in frames:
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode(None))
+    try:
+        with av.open(str(path), "w") as container:
+            stream: Any = container.add_stream(codec, rate=fps, options={"crf": str(crf), **(options or {})})
+            size: tuple[int, int] | None = None
+            for frame in frames:
+                if size is None:
+                    size = stream.height, stream.width = _even(frame)
+                    stream.pix_fmt = "yuv420p"
+                if frame.shape != (*size, 3) or frame.dtype != np.uint8:
+                    raise VideoFormatError(
+                        f"every frame must be uint8 {[*size, 3]}, not {frame.dtype} {[*frame.shape]}"
+                    )
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                container.mux(stream.encode(picture))
+            if size is None:
+                raise VideoFormatError(f"there are no frames to write to {path}")
+            container.mux(stream.encode(None))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoFormatError(f"can't write the video {path}: {error}") from error
+
+
+def _even(frame: NDArray[np.uint8]) -> tuple[int, int]:
+    """(height, width) of the first frame."""
+    if frame.ndim != 3 or frame.shape[0] % 2 or frame.shape[1] % 2 or 0 in frame.shape:
+        raise VideoFormatError(f"H.264 needs pictures of even sides, not {[*frame.shape]}; crop or pad them")
+    return int(frame.shape[0]), int(frame.shape[1])
+
+
+def _check_file(path: Path, max_bytes: int) -> None:
+    if not path.is_file():
+        raise VideoFormatError(f"there is no video file {path}")
+    size = path.stat().st_size
+    if size == 0:
+        raise VideoFormatError(f"{path} is empty; copy it again")
+    if size > max_bytes:
+        raise VideoFormatError(f"{path} has {size:,} bytes, at most {max_bytes:,} are taken: cut or compress it")
+    if (missing := missing_bytes(path)) > 0:
+        raise VideoFormatError(f"{path} is cut short, {missing:,} bytes are missing: copy it again")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its first moving picture (a song's cover is none)."""
+    import av
+
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        with av.open(str(path), options=options) as container:
+            moving = [stream for stream in container.streams.video if not _is_cover(stream)]
+            if not moving:
+                found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+                raise VideoFormatError(f"{path} has no video in it (found: {found}); give a clip")
+            yield container, moving[0]
+    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoFormatError(
+            f"can't read the video {path}: {reason}; it is damaged or of an unknown format"
+        ) from error
+
+
+def _is_cover(stream: Any) -> bool:
+    import av
+
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _count(container: Any, stream: Any, path: Path, max_frames: int) -> tuple[int, int]:
+    """Frames that are shown, and packets."""
+    frames = packets = 0
+    for packet in _packets(container, stream):
+        frames, packets = frames + packet.shown, packets + 1
+        if packets > max_frames:
+            raise VideoFormatError(f"{path} has more than {max_frames:,} frames: cut it")
+    return frames, packets
+
+
+def _packets(container: Any, stream: Any) -> Iterator[VideoPacket]:
+    vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    index = 0
+    for packet in container.demux(stream):
+        if packet.size == 0:  # the end mark
+            continue
+        if packet.is_corrupt:
+            raise VideoFormatError(f"{container.name} is cut short or damaged at frame {index}: copy it again")
+        data = bytes(packet)
+        dts = index if packet.dts is None else packet.dts
+        pts = dts if packet.pts is None else packet.pts
+        hidden = packet.is_discard or (vp8 and not data[0] & _FRAME_IS_SHOWN)
+        yield VideoPacket(index, NOT_SHOWN if hidden else pts, dts, packet.is_keyframe, data)
+        index += 1

@@ -1,6 +1,7 @@
 """Event streams at the edge: files, windows, EventGPT's raster, a simulator. Imports numpy alone."""
 
 from edge.events.formats import load_events, save_events
+from edge.events.from_video import events_from_video
 from edge.events.inspection import EventInfo, inspect_events
 from edge.events.raster import raster
 from edge.events.simulate import EventSimulator, SimulatorSettings, simulate_events
@@ -13,6 +14,7 @@ __all__ = [
     "SimulatorSettings",
     "concatenate",
     "empty_events",
+    "events_from_video",
     "inspect_events",
     "load_events",
     "raster",
