@@ -460,6 +460,16 @@ def encode_ask_event(event: AskEvent) -> bytes:
     return response.SerializeToString()
 
 
+def _report_from(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"a report isn't valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise MessageError("a report must be a JSON object")
+    return values
+
+
 def decode_ask_event(data: bytes) -> AskEvent:
     """An `AskResponse`.
 
@@ -471,7 +481,7 @@ def decode_ask_event(data: bytes) -> AskEvent:
         case "answer":
             return Answer(m.answer.committed_text, m.answer.provisional_text, m.answer.at_ms)
         case "report":
-            return Report(json.loads(m.report.json))
+            return Report(_report_from(m.report.json))
         case _:
             return Notice(m.notice)
 

@@ -35,7 +35,8 @@ def filtered_log_probs(logits: torch.Tensor, params: SamplingParams) -> torch.Te
     Top-k keeps every id that ties with the k-th; top-p keeps the smallest set of most likely ids whose mass reaches
     `top_p`.
     """
-    scaled = logits.to(torch.float64) / params.temperature
+    wide = logits.to(torch.float64)
+    scaled = (wide - wide.amax(dim=-1, keepdim=True)) / params.temperature  # the best is 0: nothing overflows
     if 0 < params.top_k < scaled.shape[-1]:
         kth = torch.topk(scaled, params.top_k, dim=-1).values[..., -1:]
         scaled = scaled.masked_fill(scaled < kth, -torch.inf)

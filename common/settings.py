@@ -85,6 +85,8 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
             return value.lower() in _TRUE
         if isinstance(value, bool) != (kind is bool):
             raise ValueError(value)
+        if (kind is int and isinstance(value, float)) or (kind is str and not isinstance(value, str)):
+            raise ValueError(value)  # TOML has types: nothing is cut or spelt out silently
         return kind(value)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"{where} must be {_article(kind)}, not {value!r}") from error
