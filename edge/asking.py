@@ -42,6 +42,7 @@ def daemon_status(address: str) -> EdgeStatus:
 
 
 def _explained(error: grpc.RpcError, address: str) -> Exception:
-    if error.code() is grpc.StatusCode.UNAVAILABLE and "onnect" in (error.details() or ""):
+    unreachable = (error.details() or "").startswith(("failed to connect", "connections to all backends"))
+    if error.code() is grpc.StatusCode.UNAVAILABLE and unreachable:
         return LinkError(f"no edge daemon answers at {address}: start one with `eventspec-edge serve`")
     return error_of_status(error)

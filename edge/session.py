@@ -351,7 +351,7 @@ class EdgeSession:
             if self.settings.drafts:
                 self._go_alone(f"no link for {waited:.0f} s", now)
             else:
-                self._end(error=error, now=now)
+                self._end(error=LinkError(f"the cloud can't be reached: {error}"), now=now)
             return
         delay = min(self.settings.backoff_first * 2**self._attempts, self.settings.backoff_longest)
         self._attempts += 1
