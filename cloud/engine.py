@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cloud.messages import EngineMessage, Frames, Output, Park, VideoFailed
 from cloud.scheduler import Budget, Scheduled, next_due, schedule
 from cloud.session import Session
-from common.errors import CapacityError, EngineError, EventSpecError, MismatchError, PromptError
+from common.errors import CapacityError, EngineError, EventSpecError, MessageError, MismatchError, PromptError
 from common.failures import failure_of
 from common.types import (
     WIRE_VERSION,
@@ -93,6 +93,10 @@ class Runner(Protocol):
         """Ids that end an answer."""
 
     @property
+    def hidden_size(self) -> int:
+        """Width of the target's hidden states."""
+
+    @property
     def tokenizer_hash(self) -> str:
         """Hash of the target's tokenizer."""
 
@@ -112,6 +116,9 @@ class Runner(Protocol):
 
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
         """Encode frames and append their features to the slot's; returns microseconds."""
+
+    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
+        """What the target's head would choose from hidden states [n, hidden], for positions `position ...`."""
 
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         """One packed forward."""
@@ -175,7 +182,7 @@ class Engine:
             return []  # late words to a session that is gone
         match message:
             case Draft():
-                session.offer(message)
+                session.offer(self._with_ids(session, message))
             case Frames():
                 self._take_frames(session_id, message)
             case VideoFailed(text):
@@ -270,6 +277,23 @@ class Engine:
             )
         if shape.length >= self._runner.capacity:
             raise PromptError(f"prompt and video don't fit into a session of {self._runner.capacity} tokens")
+
+    def _with_ids(self, session: Session, draft: Draft) -> Draft:
+        """The draft as ids: hidden states go through the target's own head and the same seeded choice."""
+        states = draft.hidden_states
+        if states is None:
+            return draft
+        if states.dtype not in ("float16", "float32") or states.shape[1] != self._runner.hidden_size:
+            raise MessageError(
+                f"hidden states must be float16 or float32 [n, {self._runner.hidden_size}], "
+                f"not {states.dtype} {list(states.shape)}"
+            )
+        most = 4 * self.limits.max_draft
+        if states.shape[0] > most:
+            raise MessageError(f"a draft of {states.shape[0]} hidden states; at most {most} are read")
+        rows = np.frombuffer(states.data, dtype=states.dtype).reshape(states.shape).astype(np.float32)
+        ids = self._runner.draft_ids(rows, session.open.sampling, draft.base_position)
+        return replace(draft, token_ids=tuple(ids), hidden_states=None)
 
     def _take_frames(self, session_id: str, frames: Frames) -> None:
         shape = self._shapes[session_id]

@@ -17,6 +17,7 @@ from cloud.target import VideoLlavaTarget
 from common.errors import ModelError
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
 from common.sampling import choose
+from common.types import SamplingParams
 
 
 class TargetRunner:
@@ -52,6 +53,11 @@ class TargetRunner:
     def eos_token_ids(self) -> frozenset[int]:
         """Ids that end an answer."""
         return self.target.eos_token_ids
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the target's hidden states."""
+        return self.target.hidden_size
 
     @property
     def tokenizer_hash(self) -> str:
@@ -97,6 +103,13 @@ class TargetRunner:
         self._prompts[slot][row : row + len(features)] = features
         self._next_row[slot] = row + len(features)
         return (time.perf_counter_ns() - started) // 1_000
+
+    @torch.inference_mode()
+    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
+        """What the target's head would choose from hidden states [n, hidden], for positions `position ...`."""
+        hidden = torch.from_numpy(states).to(device=self.target.device, dtype=self.target.dtype)
+        logits = self.target.logits(hidden).nan_to_num(-torch.inf, neginf=-torch.inf)
+        return choose(logits, sampling, range(position, position + len(states)))
 
     @torch.inference_mode()
     def forward(self, works: Sequence[Work]) -> ForwardResult:

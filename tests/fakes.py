@@ -51,6 +51,7 @@ class FakeRunner:
     vocab_size = VOCAB
     eos_token_ids = frozenset({EOS})
     tokens_per_frame = TOKENS_PER_FRAME
+    hidden_size = 4
     pixels_shape = (3, 2, 2)
 
     def __init__(self, slots: int = 4, capacity: int = 400) -> None:
@@ -79,6 +80,9 @@ class FakeRunner:
         self._encoded[slot] += len(pixels)
         assert self._encoded[slot] <= VIDEO_FRAMES, "more frames than the prompt has room for"
         return 100
+
+    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
+        return [int(row[0]) for row in states]  # the fake head reads the id off the state
 
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         self.forwards += 1

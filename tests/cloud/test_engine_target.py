@@ -1,4 +1,4 @@
-"""The theorem on a real (random) target: engine equals `generate`; packed equals one by one; rollback equals recompute."""
+"""The theorem on a real (random) target: engine equals `generate`, packed one by one, rollback recompute."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ import pytest
 import torch
 
 from cloud.engine import EngineLimits
+from cloud.messages import Frames
 from cloud.scheduler import Budget
 from cloud.target import VideoLlavaTarget
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
 from common.tokenizer import Tokenizer
-from common.types import FinishReason, Pace, SamplingParams
+from common.types import (
+    Commit,
+    Draft,
+    DrafterInfo,
+    Failure,
+    FinishReason,
+    Open,
+    Pace,
+    SamplingParams,
+    Tensor,
+)
 from tests.cloud.driver import DRAFTERS, Case, answer_all, generate, make_engine
 from tests.cloud.target_samples import small_video_llava, video_frames
 from tests.common.tokenizers import llama_like
@@ -35,9 +46,7 @@ def cases(target: VideoLlavaTarget) -> list[Case]:
 
 @pytest.mark.parametrize("drafter", DRAFTERS)
 @pytest.mark.parametrize("pace", list(Pace))
-def test_eight_sessions_equal_generate(
-    target: VideoLlavaTarget, cases: list[Case], drafter: str, pace: Pace
-) -> None:
+def test_eight_sessions_equal_generate(target: VideoLlavaTarget, cases: list[Case], drafter: str, pace: Pace) -> None:
     engine = make_engine(target, frames=FRAMES)
     answers = answer_all(engine, target, cases, DRAFTERS[drafter], pace=pace)
     assert [a.tokens for a in answers] == [c.truth for c in cases]
@@ -51,9 +60,7 @@ def test_prompt_chunks_change_nothing(target: VideoLlavaTarget, cases: list[Case
 
 
 @pytest.mark.parametrize("drafter", ["right", "wrong", "noisy"])
-def test_sampling_does_not_depend_on_drafts(
-    target: VideoLlavaTarget, cases: list[Case], drafter: str
-) -> None:
+def test_sampling_does_not_depend_on_drafts(target: VideoLlavaTarget, cases: list[Case], drafter: str) -> None:
     sampled = [
         Case(c.question, c.frames, 24, SamplingParams(1.0, top_k=20 * (i % 2), top_p=1 - 0.1 * (i % 3), seed=i))
         for i, c in enumerate(cases)
@@ -88,6 +95,33 @@ def test_a_stop_token_inside_an_accepted_run_cuts_it(target: VideoLlavaTarget, c
     assert answer.tokens == cut
     assert answer.finished is not None
     assert answer.finished.reason is FinishReason.STOP
+
+
+def test_hidden_states_are_drafts_like_any_other(target: VideoLlavaTarget, cases: list[Case]) -> None:
+    """The target's own hidden states, sent as a draft, are its own choices: accepted to the last one."""
+    case = cases[5]
+    embeddings = target.embed(target.prompt_ids(case.question, frames=FRAMES) + case.truth).clone()
+    start = len(target.prompt(case.question).prefix)
+    features = target.encode_frames(case.frames)
+    embeddings[start : start + len(features)] = features
+    states = target.language_model(inputs_embeds=embeddings[None], use_cache=False).last_hidden_state[0]
+    engine = make_engine(target, frames=FRAMES)
+    assert target.tokenizer is not None
+    info = DrafterInfo("test", target.tokenizer.hash, target.vocab_size, target.hidden_size)
+    engine.handle("session-h", Open("session-h", case.question, max_tokens=case.max_tokens, drafter=info), 0.0)
+    count = min(9, len(case.truth) - 1)
+    first = len(embeddings) - len(case.truth) - 1
+    sent = states[first : first + count].half().numpy()
+    tensor = Tensor("float16", sent.shape, sent.tobytes())
+    engine.handle("session-h", Draft(1, 0, 0, 0, hidden_states=tensor), 0.0)
+    engine.handle("session-h", Frames(target.preprocess(case.frames).numpy()), 0.0)
+    commits = [o.message for _ in range(2) for o in engine.step(0.0) if isinstance(o.message, Commit)]
+    assert commits[0].accepted == count
+    assert list(commits[0].token_ids) == case.truth[: count + 1]
+    wide = Tensor("float16", (1, 3), b"\0" * 6)
+    (refused,) = engine.handle("session-h", Draft(2, 0, 0, 0, hidden_states=wide), 0.0)
+    assert isinstance(refused.message, Failure)
+    assert engine.sessions == 0
 
 
 def test_nan_ends_one_session_alone(target: VideoLlavaTarget, cases: list[Case]) -> None:
