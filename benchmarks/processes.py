@@ -33,9 +33,7 @@ class DaemonProcess:
     _ready: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def start(
-        cls, module: str, arguments: Sequence[str], environment: dict[str, str] | None = None
-    ) -> DaemonProcess:
+    def start(cls, module: str, arguments: Sequence[str], environment: dict[str, str] | None = None) -> DaemonProcess:
         """Start `python -m MODULE serve ARGUMENTS`; returns at once."""
         process = subprocess.Popen(
             [sys.executable, "-m", module, "serve", *arguments],

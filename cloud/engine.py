@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloud.messages import EngineMessage, Frames, Output, Park, VideoFailed
+from cloud.runner import PromptShape, Runner, Work
 from cloud.scheduler import Budget, Scheduled, next_due, schedule
 from cloud.session import Session
 from common.errors import CapacityError, EngineError, EventSpecError, MessageError, MismatchError, PromptError
@@ -32,96 +31,8 @@ from common.types import (
     FinishReason,
     Open,
     Opened,
-    SamplingParams,
     Stage,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One session's share of a packed forward.
-
-    Positions `start ... prompt_stop` of the slot are prompt, `answer` follows (committed and draft tokens to feed).
-    If `choices` > 0, the target's choice is wanted after each of the last `choices` tokens, the first being for
-    answer position `position`.
-    """
-
-    slot: int
-    start: int
-    prompt_stop: int
-    answer: tuple[int, ...]
-    choices: int
-    position: int
-    sampling: SamplingParams
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardResult:
-    """Choices of each work (None where the logits weren't finite), and how long the forward took in microseconds."""
-
-    choices: list[list[int] | None]
-    forward_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class PromptShape:
-    """How long a prompt is: `length` positions, of which `video_length` from `video_start` on are video features."""
-
-    length: int
-    text_length: int
-    video_start: int
-    video_length: int
-
-
-class Runner(Protocol):
-    """The tensor side of the engine: the target, its KV storage and the sessions' video features."""
-
-    @property
-    def slots(self) -> int:
-        """Number of KV slots."""
-
-    @property
-    def capacity(self) -> int:
-        """Tokens a slot holds."""
-
-    @property
-    def vocab_size(self) -> int:
-        """Ids that may be chosen are below this."""
-
-    @property
-    def eos_token_ids(self) -> frozenset[int]:
-        """Ids that end an answer."""
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the target's hidden states."""
-
-    @property
-    def tokenizer_hash(self) -> str:
-        """Hash of the target's tokenizer."""
-
-    @property
-    def tokens_per_frame(self) -> int:
-        """Video features a frame."""
-
-    @property
-    def pixels_shape(self) -> tuple[int, int, int]:
-        """Shape of one preprocessed frame."""
-
-    def open(self, slot: int, question: str) -> PromptShape:
-        """Prepare a slot for a prompt. Raises PromptError."""
-
-    def close(self, slot: int, poisoned: bool = False) -> None:
-        """Free what the slot holds; `poisoned` if its keys and values may not be finite."""
-
-    def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
-        """Encode frames and append their features to the slot's; returns microseconds."""
-
-    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
-        """What the target's head would choose from hidden states [n, hidden], for positions `position ...`."""
-
-    def forward(self, works: Sequence[Work]) -> ForwardResult:
-        """One packed forward."""
 
 
 @dataclass(frozen=True, slots=True)

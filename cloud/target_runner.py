@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cloud.engine import ForwardResult, PromptShape, Work
+from cloud.runner import ForwardResult, PromptShape, Work
 from cloud.target import VideoLlavaTarget
 from common.errors import ModelError
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention

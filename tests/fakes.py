@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.engine import ForwardResult, PromptShape, Work
+from cloud.runner import ForwardResult, PromptShape, Work
 from common.errors import PromptError
 from common.types import SamplingParams
 

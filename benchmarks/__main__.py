@@ -1,0 +1,65 @@
+"""`eventspec-bench`: measure, and show. `python -m benchmarks` is the same."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from common.errors import EventSpecError
+
+app = typer.Typer(
+    help="Measures eventspec on this machine. Ratios are taken within one run; absolute times are this machine's.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+@app.command()
+def demo(questions: Annotated[int, typer.Option(help="How many questions to ask.")] = 8) -> None:
+    """Start an edge and a cloud on this machine, ask about the shipped clips, show what each answer cost."""
+    from benchmarks.demo import run_demo
+
+    raise typer.Exit(run_demo(questions))
+
+
+@app.command()
+def figures(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="One figure only (may be given again): generate, sessions, wire, overhead, raster."),
+    ] = None,
+    as_json: JsonOption = False,
+    repetitions: Annotated[int, typer.Option(help="Repetitions of each measurement.")] = 5,
+    model: Annotated[Path | None, typer.Option(help="Folder of a target. [the shipped tiny one]")] = None,
+) -> None:
+    """Measure the runtime's own figures and hold them against their bars; status 1 if one isn't reached."""
+    from benchmarks.figures import measure_all, print_figures
+
+    results = measure_all(only or None, repetitions, model)
+    if as_json:
+        typer.echo(json.dumps([result.as_dict() for result in results]))
+    else:
+        print_figures(results)
+    raise typer.Exit(0 if all(result.reached for result in results) else 1)
+
+
+def main() -> None:
+    """Entry point; errors end in one line and status 2, Ctrl-C and SIGTERM leave no process behind."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    try:
+        app()
+    except EventSpecError as error:
+        typer.echo(f"eventspec-bench: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Asks a running edge daemon about a clip, and keeps the whole report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.clips import ClipQuestion
+from common.ask import AskEvent, AskRequest, Mode, Report
+from common.errors import EventSpecError
+from common.types import Pace, SamplingParams
+from edge.asking import ask_daemon
+
+Values = dict[str, Any]
+
+
+def ask_clip(
+    address: str,
+    clip: ClipQuestion,
+    mode: Mode,
+    *,
+    sampling: SamplingParams | None = None,
+    max_tokens: int = 64,
+    pace: Pace = Pace.EAGER,
+    show: Callable[[AskEvent], None] | None = None,
+) -> Values:
+    """The report of one answer, as `ask --json` prints it.
+
+    Raises:
+        EventSpecError: there is no answer, and why.
+    """
+    request = AskRequest(
+        question=clip.question,
+        events_path=str(clip.events.resolve()),
+        video_path=str(clip.video.resolve()),
+        mode=mode,
+        sampling=sampling or SamplingParams(),
+        max_tokens=max_tokens,
+        pace=pace,
+    )
+    report: Values | None = None
+    for event in ask_daemon(address, request):
+        if show is not None:
+            show(event)
+        if isinstance(event, Report):
+            report = event.values
+    if report is None:
+        raise EventSpecError("the edge daemon ended the answer without a report")
+    return report

@@ -1,0 +1,98 @@
+"""The engine alone, in this process: what eight sessions bring over one, and what it costs beside the forward."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks.clips import load_questions, spread
+from benchmarks.figures import Figure
+from cloud.config import EngineSettings
+from cloud.engine import Engine
+from cloud.loading import load_engine
+from cloud.messages import Frames
+from common.types import Close, Commit, Finished, Open
+
+_SESSIONS = 8
+
+
+class _Load:
+    """Sessions that run to their ends on one engine, without drafts."""
+
+    def __init__(self, model: Path | None, tokens: int) -> None:
+        settings = EngineSettings(
+            model=str(model) if model else "",
+            sessions=_SESSIONS,
+            threads=max(1, (os.cpu_count() or 2) // 2),
+            max_answer_tokens=tokens,
+        )
+        self.engine, _, self._frames = load_engine(settings)
+        self._tokens = tokens
+        # answers that go on to the limit: every run does the same work
+        self.engine._runner.target.eos_token_ids = frozenset()  # type: ignore[attr-defined]
+        self._questions = [q.question for q in spread(load_questions(), _SESSIONS)]
+
+    def run(self, sessions: int) -> tuple[float, float, int]:
+        """Seconds of prompt and vision, seconds of decoding, tokens decoded."""
+        engine = self.engine
+        for index in range(sessions):
+            opening = Open(f"figure-{index}", self._questions[index % len(self._questions)], max_tokens=self._tokens)
+            engine.handle(opening.session_id, opening, time.monotonic())
+            pixels = np.random.default_rng(index).normal(size=(self._frames.count, 3, *[self._frames.size] * 2))
+            engine.handle(opening.session_id, Frames(pixels.astype(np.float32)), time.monotonic())
+        started = time.perf_counter()
+        self._until_prefilled(engine)
+        prefilled, tokens, finished = time.perf_counter(), 0, 0
+        while finished < sessions:
+            for output in engine.step(time.monotonic()):
+                tokens += len(output.message.token_ids) if isinstance(output.message, Commit) else 0
+                finished += isinstance(output.message, Finished)
+        ended = time.perf_counter()
+        for index in range(sessions):
+            engine.handle(f"figure-{index}", Close(), time.monotonic())
+        return prefilled - started, ended - prefilled, tokens
+
+    @staticmethod
+    def _until_prefilled(engine: Engine) -> None:
+        while not all(s.prefilled for s in engine._sessions.values()):
+            engine.step(time.monotonic())
+
+
+def measure_sessions(repetitions: int, model: Path | None) -> Figure:
+    """Committed tokens a second while decoding: eight sessions through one engine against one."""
+    load = _Load(model, tokens=64)
+    load.run(_SESSIONS), load.run(1)
+    ratios, whole = [], []
+    for _ in range(repetitions):
+        one_prompt, one, one_tokens = load.run(1)
+        many_prompt, many, many_tokens = load.run(_SESSIONS)
+        ratios.append(many_tokens / many / (one_tokens / one))
+        whole.append(many_tokens / (many + many_prompt) / (one_tokens / (one + one_prompt)))
+    details = {"each": [round(r, 2) for r in ratios], "with prompts and vision": round(median(whole), 2)}
+    return Figure(
+        "sessions", "tokens a second, 8 sessions against 1", median(ratios), "x", 4, at_least=True, details=details
+    )
+
+
+def measure_overhead(repetitions: int, model: Path | None) -> Figure:
+    """Share of a step that isn't the forward, at eight decoding sessions."""
+    load = _Load(model, tokens=64)
+    load.run(_SESSIONS)
+    shares = []
+    for _ in range(repetitions):
+        before = load.engine.stats.forward_us
+        prompt_s, decode_s, _ = load.run(_SESSIONS)
+        vision_us = load.engine.stats.vision_us
+        load.engine.stats.vision_us = 0
+        forward_s = (load.engine.stats.forward_us - before + vision_us) / 1e6
+        shares.append(100 * (1 - forward_s / (prompt_s + decode_s)))
+        load.engine.stats.vision_us = 0
+    details = {"each": [round(s, 2) for s in shares], "threads": torch.get_num_threads()}
+    return Figure(
+        "overhead", "engine outside the forward, 8 sessions", median(shares), "%", 10, at_least=False, details=details
+    )
