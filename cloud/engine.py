@@ -83,6 +83,9 @@ class Engine:
             if not isinstance(message, Open) or isinstance(error, EngineError):
                 self._release(session_id)
             replies = [failure_of(error)]
+        except Exception as error:  # the runner's, over this one message
+            self._release(session_id)
+            replies = [failure_of(EngineError(f"the target failed: {error}"))]
         return [Output(session_id, reply) for reply in replies]
 
     def _dispatch(self, session_id: str, message: EngineMessage, now: float) -> list[CloudMessage]:

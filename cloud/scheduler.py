@@ -37,8 +37,8 @@ def schedule(sessions: Iterable[Session], now: float, budget: Budget) -> list[Sc
     for _, session in due:
         if session.prefilled:
             feed = session.feed(budget.prompt_chunk)
-            if feed.count > answering_left:
-                continue
+            if feed.count > answering_left and answering_left < budget.answering:
+                continue  # the first one always goes: none may be too large for ever
             answering_left -= feed.count
         else:
             if prompt_left <= 0:
