@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,19 +19,20 @@ from common.ask import Answer, AskEvent, Mode, Notice
 from edge.display import answer_text
 
 _COLUMNS = (
-    "TTFT ms",
-    "TPOT ms",
-    "total ms",
+    "TTFT\nms",
+    "TPOT\nms",
+    "total\nms",
     "tokens",
     "drafted",
-    "accepted",
+    "accep-\nted",
     "rate",
     "length",
+    "passes",
     "roll-\nbacks",
-    "video\nup B",
-    "drafts\nup B",
-    "control\nup B",
-    "down B",
+    "up:\nvideo",
+    "up:\ndrafts",
+    "up:\ncontrol",
+    "down",
 )
 
 
@@ -72,7 +75,7 @@ def run_demo(count: int = 8) -> int:
         console.print("Text in ⟨brackets⟩ is provisional: drafted at the edge, not yet confirmed by the cloud.\n")
         for mode in (Mode.STREAM_TO_CLOUD, Mode.CLOUD_ONLY):  # the first question of a process pays for its warm-up
             ask_clip(pair.edge.address, questions[0], mode)
-        results = [_ask_both(console, pair, question) for question in questions]
+        results = [_ask_both(console, pair, number, question) for number, question in enumerate(questions, start=1)]
     _print_table(console, questions, results)
     different = sum(stream["token_ids"] != alone["token_ids"] for stream, alone in results)
     if different:
@@ -82,8 +85,8 @@ def run_demo(count: int = 8) -> int:
     return 0
 
 
-def _ask_both(console: Console, pair: Pair, clip: ClipQuestion) -> tuple[Values, Values]:
-    console.print(Text(f"{clip.clip}: {clip.question}", style="bold"))
+def _ask_both(console: Console, pair: Pair, number: int, clip: ClipQuestion) -> tuple[Values, Values]:
+    console.print(Text(f"{number} {clip.clip}: {clip.question}", style="bold"))
     stream = ask_clip(pair.edge.address, clip, Mode.STREAM_TO_CLOUD, show=Timeline(console).show)
     alone = ask_clip(pair.edge.address, clip, Mode.CLOUD_ONLY)
     if clip.expected is not None and stream["answer"].strip() != clip.expected.strip():
@@ -93,17 +96,32 @@ def _ask_both(console: Console, pair: Pair, clip: ClipQuestion) -> tuple[Values,
 
 
 def _print_table(console: Console, questions: Sequence[ClipQuestion], results: Sequence[tuple[Values, Values]]) -> None:
-    table = Table(title="What each answer cost, by the edge's clock", title_justify="left", pad_edge=False)
-    table.add_column("clip, question")
-    table.add_column("paradigm")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("question", no_wrap=True)
+    table.add_column("paradigm", no_wrap=True)
     for name in _COLUMNS:
         table.add_column(name, justify="right")
-    for clip, (stream, alone) in zip(questions, results, strict=True):
-        name = f"{clip.clip}: {clip.question}"
-        table.add_row(Text(name, overflow="ellipsis", no_wrap=False), stream["mode"], *_cells(stream))
+    for number, (clip, (stream, alone)) in enumerate(zip(questions, results, strict=True), start=1):
+        table.add_row(f"{number} {clip.clip}", stream["mode"], *_cells(stream))
         table.add_row("", alone["mode"], *_cells(alone), end_section=True)
+    console.print("[bold]What each answer cost[/], by the edge's clock")
     console.print(table)
-    console.print("rate: accepted / drafted; length: committed tokens per verification, the target's own included.")
+    console.print(
+        "rate: accepted / drafted. length: committed tokens per verification, the target's own included.\n"
+        "passes: of the target. up, down: protobuf bytes."
+    )
+    console.print(_sums([stream for stream, _ in results], [alone for _, alone in results]))
+
+
+def _sums(streams: Sequence[Values], alone: Sequence[Values]) -> str:
+    accepted, drafted = (sum(r[key] for r in streams) for key in ("accepted", "drafted"))
+    passes, own_passes = (sum(r["target_passes"] for r in side) for side in (streams, alone))
+    times = [s["total_ms"] / a["total_ms"] for s, a in zip(streams, alone, strict=True)]
+    return (
+        f"In all: {accepted} of {drafted} draft tokens accepted, {passes} target passes against {own_passes} of "
+        f"cloud_only,\nmedian total time {median(times):.2f} of cloud_only's "
+        "(on one machine, whose cores both sides share)."
+    )
 
 
 def _cells(report: dict[str, Any]) -> list[str]:
@@ -117,6 +135,7 @@ def _cells(report: dict[str, Any]) -> list[str]:
         str(report["accepted"]),
         _number(report["acceptance_rate"], 2),
         _number(report["mean_acceptance_length"], 2),
+        str(report["target_passes"]),
         str(report["rollbacks"]),
         str(up["video"]),
         str(up["drafts"]),
