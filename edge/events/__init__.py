@@ -3,6 +3,7 @@
 from edge.events.formats import load_events, save_events
 from edge.events.from_video import events_from_video
 from edge.events.inspection import EventInfo, inspect_events
+from edge.events.isolated import warm_up
 from edge.events.raster import raster
 from edge.events.simulate import EventSimulator, SimulatorSettings, simulate_events
 from edge.events.types import Events, concatenate, empty_events
@@ -20,4 +21,5 @@ __all__ = [
     "raster",
     "save_events",
     "simulate_events",
+    "warm_up",
 ]

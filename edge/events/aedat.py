@@ -1,25 +1,22 @@
-"""iniVation's AEDAT4 recordings, through the package `aedat` (extra `aedat`), in a process of its own.
+"""iniVation's AEDAT4 recordings, through the package `aedat` (extra `aedat`).
 
-The package panics on many damaged files, and some make it abort the whole process. So a child process reads,
-bounded in memory and time, and hands plain bytes back.
+The package panics on many damaged files, and some make it abort the whole process: `edge.events.load_events` calls this
+in a process of its own.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.errors import EventFormatError
-from edge.events.reading import MAX_EVENTS, Request, check_count, events_from_columns
-from edge.events.types import Events
+from edge.events.reading import Request, check_count, events_from_columns
 
-_CHILD = Path(__file__).with_name("aedat_child.py")
-_RECORD = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.events.types import Events
 
 
 def read(path: Path, request: Request) -> Events:
@@ -28,21 +25,27 @@ def read(path: Path, request: Request) -> Events:
     Raises:
         EventFormatError: a missing extra, a file without events, a damaged one, an empty window.
     """
-    if importlib.util.find_spec("aedat") is None:
-        raise EventFormatError('AEDAT4 recordings need a reader: pip install "eventspec[aedat]"')
-    command = [sys.executable, "-I", str(_CHILD), str(path.resolve())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        assert child.stdout is not None
-        header = child.stdout.readline(1_000)
-        contents = child.stdout.read(MAX_EVENTS * _RECORD.itemsize + 1)
-        if len(contents) > MAX_EVENTS * _RECORD.itemsize:
-            child.kill()
-            check_count(MAX_EVENTS + 1)
-    if child.returncode != 0 or len(contents) % _RECORD.itemsize:
-        raise EventFormatError("the AEDAT4 file is truncated or damaged; copy it again")
-    found = json.loads(header)
-    if "width" not in found:
-        raise EventFormatError("the recording holds no stream of events; choose another file")
-    records = np.frombuffer(contents, dtype=_RECORD)
-    columns = {name: records[name] for name in ("x", "y", "t", "p")}
-    return request.cut(events_from_columns(columns, request.sensor or (found["width"], found["height"])))
+    try:
+        import aedat
+    except ImportError as error:
+        raise EventFormatError('AEDAT4 recordings need a reader: pip install "eventspec[aedat]"') from error
+    parts, count = [], 0
+    try:
+        decoder = aedat.Decoder(str(path))
+        streams = {key: stream for key, stream in decoder.id_to_stream().items() if stream["type"] == "events"}
+        if not streams:
+            raise EventFormatError("the recording holds no stream of events; choose another file")
+        chosen = min(streams)
+        for packet in decoder:
+            if packet["stream_id"] == chosen and "events" in packet:
+                parts.append(packet["events"])
+                count += len(parts[-1])
+                check_count(count)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise EventFormatError(f"the AEDAT4 file is truncated or damaged ({error}); copy it again") from error
+    if not parts:
+        raise EventFormatError("the recording holds no events; record again, or choose another file")
+    records = np.concatenate(parts)
+    columns = {"x": records["x"], "y": records["y"], "t": records["t"], "p": records["on"]}
+    sensor = (int(streams[chosen]["width"]), int(streams[chosen]["height"]))
+    return request.cut(events_from_columns(columns, request.sensor or sensor))

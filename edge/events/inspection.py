@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import EventFormatError
-from edge.events import dsec, prophesee
-from edge.events.formats import EventFormat, detect_format, load_events, locate
+from edge.events import dsec, isolated, prophesee
+from edge.events.formats import NATIVE, EventFormat, detect_format, locate, read_here
+from edge.events.reading import Request
 
 _SAMPLES, _SAMPLE_EVENTS = 16, 65_536  # blocks, and events a block, for the polarity balance of h5 files
 
@@ -55,18 +56,23 @@ def inspect_events(path: str | Path) -> EventInfo:
     path = Path(path)
     try:
         file = locate(path)
-        found = detect_format(file)
-        if found is EventFormat.DSEC:
-            return _inspect_dsec(file)
-        name = prophesee.encoding(file) if found is EventFormat.PROPHESEE else found.value
-        size = file.stat().st_size
+        if detect_format(file) in NATIVE:
+            return EventInfo(**isolated.inspect(file))
+        return inspect_here(file)
     except EventFormatError as error:
         raise EventFormatError(f"{path}: {error}") from error
     except OSError as error:
         raise EventFormatError(f"{path}: can't be read ({error.strerror or error})") from error
-    events = load_events(file)
+
+
+def inspect_here(path: Path) -> EventInfo:
+    """`inspect_events` of a file, in this process: see `edge.events.formats.read_here`."""
+    found = detect_format(path)
+    if found is EventFormat.DSEC:
+        return _inspect_dsec(path)
+    events = read_here(path, Request())
     return EventInfo(
-        format=name,
+        format=prophesee.encoding(path) if found is EventFormat.PROPHESEE else found.value,
         events=len(events),
         start_us=int(events.t[0]),
         duration_us=events.duration_us,
@@ -74,7 +80,7 @@ def inspect_events(path: str | Path) -> EventInfo:
         height=events.height,
         positive_fraction=float(events.p.mean()),
         sampled=False,
-        bytes_per_event=size / len(events),
+        bytes_per_event=path.stat().st_size / len(events),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import EventFormatError
 from edge.events import Events, inspect_events, load_events, save_events
+from edge.events.inspection import inspect_here
 from tests.edge.events.made import assert_same, made_events
 
 SAVED = ["events.npy", "events.h5", "events.hdf5", "events.npz", "events.raw"]
@@ -43,7 +44,7 @@ def test_inspection_equals_the_events(tmp_path: Path, name: str, events: Events)
 def test_inspection_samples_large_h5_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events: Events) -> None:
     monkeypatch.setattr("edge.events.inspection._SAMPLE_EVENTS", 20)
     save_events(events, tmp_path / "events.h5")
-    info = inspect_events(tmp_path / "events.h5")
+    info = inspect_here(tmp_path / "events.h5")
     assert info.sampled
     assert info.events == 3_000
     assert info.positive_fraction == pytest.approx(float(events.p.mean()), abs=0.15)

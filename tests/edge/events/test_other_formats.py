@@ -15,7 +15,8 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from common.errors import EventFormatError
-from edge.events import Events, load_events, save_events
+from edge.events import Events, aedat, load_events, save_events
+from edge.events.reading import Request
 from tests.edge.events.made import assert_same, made_events
 
 FIXTURES = Path(__file__).with_name("fixtures")
@@ -202,13 +203,13 @@ def test_damaged_evt3_never_raises_anything_else(tmp_path: Path) -> None:
     assert refused > 20
 
 
-@pytest.mark.parametrize("module", ["evt3", "aedat"])
-def test_missing_extras_are_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, extra = {"evt3": ("evt3.raw", "prophesee"), "aedat": ("events.aedat4", "aedat")}[module]
-    monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda found: None)
-    with pytest.raises(EventFormatError, match=rf'pip install "eventspec\[{extra}\]"'):
-        load_events(FIXTURES / name)
+def test_missing_extras_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "evt3", None)
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    with pytest.raises(EventFormatError, match=r'evt3\.raw: .* pip install "eventspec\[prophesee\]"'):
+        load_events(FIXTURES / "evt3.raw")
+    with pytest.raises(EventFormatError, match=r'pip install "eventspec\[aedat\]"'):
+        aedat.read(FIXTURES / "events.aedat4", Request())
 
 
 # --- AEDAT4
@@ -218,7 +219,7 @@ def test_missing_extras_are_named(module: str, monkeypatch: pytest.MonkeyPatch) 
     "changes",
     [
         {96: 202, 241: 143, 415: 154},  # the library (2.3.0) panics in a panic here, and aborts its process
-        {400: 255, 401: 255, 402: 255},
+        {161: 200, 182: 202, 215: 64},  # and here
     ],
 )
 def test_damaged_aedat4_is_refused_and_does_not_take_the_process_along(tmp_path: Path, changes: dict[int, int]) -> None:
@@ -226,8 +227,9 @@ def test_damaged_aedat4_is_refused_and_does_not_take_the_process_along(tmp_path:
     for at, value in changes.items():
         damaged[at] = value
     (tmp_path / "a.aedat4").write_bytes(damaged)
-    with pytest.raises(EventFormatError, match=r"a\.aedat4: the AEDAT4 file is truncated or damaged"):
+    with pytest.raises(EventFormatError, match=r"a\.aedat4: .*damaged or hostile"):
         load_events(tmp_path / "a.aedat4")
+    assert_same(load_events(FIXTURES / "events.aedat4"), truth())
 
 
 @pytest.mark.parametrize("size", [14, 40, 700, 2_000])
