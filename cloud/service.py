@@ -9,11 +9,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
-from common.video import VideoHeader, VideoPacket
 
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
@@ -22,7 +21,6 @@ from cloud.streams import SessionStream, StreamTable
 from cloud.video import VideoDecoder, VideoLimits
 from common import codec
 from common.errors import (
-    CapacityError,
     EventSpecError,
     LinkError,
     MessageError,
@@ -33,6 +31,7 @@ from common.failures import failure_of
 from common.frames import clip_pixels
 from common.rpc import status_of
 from common.types import Close, Open
+from common.video import VideoHeader, VideoPacket
 
 
 class SpeculationService:
@@ -152,7 +151,7 @@ class SpeculationService:
         async for data in requests:
             size += len(data)
             if size > self._settings.max_video_bytes:
-                raise CapacityError(f"a video may have at most {self._settings.max_video_bytes} bytes")
+                await self._refuse_video(session_id)
             named, announced, packets = codec.decode_video_message(data)
             if receiver is None:
                 if announced is None or not named:
@@ -168,6 +167,12 @@ class SpeculationService:
             raise LinkError(f"the video ended after {receiver.packets} of {header.frames} packets")
         await self._push(session_id, receiver, None)
         return header.frames, size
+
+    async def _refuse_video(self, session_id: str) -> NoReturn:
+        error = VideoFormatError(f"a video may have at most {self._settings.max_video_bytes} bytes: cut or shrink it")
+        if session_id:
+            await self._engine.send(session_id, VideoFailed(str(error)))
+        raise error
 
     async def _receiver(self, session_id: str, header: VideoHeader) -> _VideoReceiver:
         limits = VideoLimits(max_frames=self._settings.max_video_frames)
