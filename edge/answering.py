@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ class Answering:
         self._files = files
         self._clock = clock
 
-    async def answer(self, ask: AskRequest) -> AsyncIterator[AskEvent]:
+    async def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question; the last event is its report.
 
         Raises:
@@ -124,8 +125,9 @@ class Answering:
             decode=self._drafter.tokenizer.decode,
             clock=self._clock,
         )
-        async for event in runner.run():
-            yield event
+        async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer at once
+            async for event in events:
+                yield event
         yield Report(self._report(ask, session))
 
     def _check(self, ask: AskRequest) -> int:

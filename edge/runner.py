@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from common.video import VideoHeader, VideoPacket
-
 from common.ask import Answer, AskEvent, Notice
 from common.errors import EventSpecError, LinkError, MessageError
 from common.types import Draft, EdgeMessage
+from common.video import VideoHeader, VideoPacket
 from edge.link import Link, Stream
 from edge.session import (
     Action,
@@ -71,7 +70,7 @@ class AnswerRunner:
         self._drafter: Drafting | None = None
         self._done: Done | None = None
 
-    async def run(self) -> AsyncIterator[AskEvent]:
+    async def run(self) -> AsyncGenerator[AskEvent, None]:
         """Answer; yields the answer as it changes. Raises the error if there is none. Leaves nothing running."""
         try:
             if self._prepare is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Protocol
 
 import grpc
@@ -17,7 +18,7 @@ from common.rpc import status_of
 class Answers(Protocol):
     """Who answers (`edge.answering.Answering`)."""
 
-    def answer(self, ask: AskRequest) -> AsyncIterator[AskEvent]:
+    def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question."""
 
 
@@ -48,8 +49,9 @@ class EdgeService:
         try:
             if self._running > self._limit:
                 raise CapacityError(f"{self._limit} answers are in progress; ask again in a moment")
-            async for event in self._answers.answer(codec.decode_ask(request)):
-                yield codec.encode_ask_event(event)
+            async with contextlib.aclosing(self._answers.answer(codec.decode_ask(request))) as events:
+                async for event in events:
+                    yield codec.encode_ask_event(event)
         except EventSpecError as error:
             await context.abort(status_of(error), str(error))
         finally:
