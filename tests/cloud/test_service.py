@@ -57,8 +57,6 @@ def opening(session_id: str = "session-0", question: str = QUESTION, **changes: 
     info = DrafterInfo("drafter", "fake", 50, 4)
     base = {"session_id": session_id, "question": question, "max_tokens": MAX_TOKENS, "drafter": info}
     return Open(**{**base, **changes})
-        **{"session_id": session_id, "question": question, "max_tokens": MAX_TOKENS, "drafter": info, **changes}
-    )
 
 
 @pytest.fixture(scope="module")
