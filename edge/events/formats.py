@@ -73,7 +73,7 @@ def load_events(
     """
     path = Path(path)
     try:
-        request = Request(start_us or 0, duration_us, sensor)
+        request = Request(int(start_us or 0), None if duration_us is None else int(duration_us), sensor)
         file = locate(path)
         return isolated.load(file, request) if detect_format(file) in NATIVE else read_here(file, request)
     except EventFormatError as error:

@@ -45,7 +45,8 @@ def load(path: Path, request: Request) -> Events:
         EventFormatError: what that reader raised, or that it didn't survive the file.
     """
     with _borrowed() as child:
-        window = {"start_us": request.start_us, "duration_us": request.duration_us, "sensor": request.sensor}
+        sensor = None if request.sensor is None else [int(side) for side in request.sensor]
+        window = {"start_us": request.start_us, "duration_us": request.duration_us, "sensor": sensor}
         reply = child.ask({"do": "load", "path": str(path.resolve()), **window})
         count, width, height = (_number(reply.get(name)) for name in ("events", "width", "height"))
         check_count(count)

@@ -66,6 +66,7 @@ def test_t_offset_scalar_array_or_absent(tmp_path: Path, offset: Any) -> None:
     path = write(tmp_path / "events.h5", events, offset=offset)
     expected = brute_force(events, 1_500, 3_000, 0 if offset is None else OFFSET)
     assert_same(load_events(path, start_us=1_500, duration_us=3_000), expected)
+    assert_same(load_events(path, start_us=np.int64(1_500), duration_us=np.int64(3_000)), expected)  # type: ignore[arg-type]
     assert len(load_events(path)) == 500
 
 
