@@ -23,7 +23,7 @@ def measure_wire() -> Figure:
 def measure_raster(repetitions: int) -> Figure:
     """Events drawn a second on one core, at the size of a DSEC window."""
     rng = np.random.default_rng(0)
-    count = 2_000_000
+    count = 300_000
     events = Events(
         x=rng.integers(0, 640, count).astype(np.uint16),
         y=rng.integers(0, 480, count).astype(np.uint16),
@@ -34,10 +34,10 @@ def measure_raster(repetitions: int) -> Figure:
     )
     raster(events)
     times = []
-    for _ in range(max(5, repetitions)):
+    for _ in range(10 * max(3, repetitions)):
         started = time.perf_counter()
         raster(events)
         times.append(time.perf_counter() - started)
     best, middle = count / min(times) / 1e6, count / median(times) / 1e6
-    details = {"median": round(middle, 1), "events": count, "repetitions": len(times)}
-    return Figure("raster", "events drawn a second, one core", best, "M/s", 100, at_least=True, details=details)
+    details = {"best": round(best, 1), "events": count, "repetitions": len(times)}
+    return Figure("raster", "events drawn a second, one core", middle, "M/s", 100, at_least=True, details=details)

@@ -37,10 +37,12 @@ class EdgeDaemon:
 
     async def start(self) -> None:
         """Load the drafter and listen. Raises ModelError or SettingsError."""
+        from edge.events import warm_up
         from edge.loading import load_drafter
 
         log.info("loading the drafter")
         drafter = await self._thread.run(load_drafter, self._settings)
+        await asyncio.get_running_loop().run_in_executor(self._files, warm_up)
         answering = Answering(self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files)
         service = EdgeService(
             answering, drafter=drafter.name, cloud=self._settings.cloud, sessions=self._settings.sessions
