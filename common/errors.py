@@ -1,19 +1,19 @@
 """The one tree of errors. Every error says what to do; the border translates each class to one gRPC status.
 
-    EventSpecError
-    ├── InputError              the user's input is at fault (INVALID_ARGUMENT)
-    │   ├── EventFormatError    an event file can't be read, or its contents make no sense
-    │   ├── VideoFormatError    a video can't be read or decoded
-    │   ├── PromptError         a prompt is empty, malformed or over the limit
-    │   ├── SettingsError       a setting, flag or settings file makes no sense
-    │   └── MessageError        a peer's message is malformed or over a limit
-    ├── ModelError              a model folder is missing, broken or of another kind (FAILED_PRECONDITION)
-    │   └── MismatchError       the two sides don't fit: wire version, tokenizer, vocabulary (FAILED_PRECONDITION)
-    ├── CapacityError           no room now: sessions, memory, queue (RESOURCE_EXHAUSTED, retryable)
-    ├── SessionError            no such session, or it is in another state (NOT_FOUND)
-    ├── LinkError               the peer can't be reached or was lost (UNAVAILABLE, retryable)
-    └── EngineError             the engine failed or died (INTERNAL; a dead engine is retryable)
-        └── EngineDeadError     the engine process is gone; sessions may resume (UNAVAILABLE, retryable)
+EventSpecError
+├── InputError              the user's input is at fault (INVALID_ARGUMENT)
+│   ├── EventFormatError    an event file can't be read, or its contents make no sense
+│   ├── VideoFormatError    a video can't be read or decoded
+│   ├── PromptError         a prompt is empty, malformed or over the limit
+│   ├── SettingsError       a setting, flag or settings file makes no sense
+│   └── MessageError        a peer's message is malformed or over a limit
+├── ModelError              a model folder is missing, broken or of another kind (FAILED_PRECONDITION)
+│   └── MismatchError       the two sides don't fit: wire version, tokenizer, vocabulary (FAILED_PRECONDITION)
+├── CapacityError           no room now: sessions, memory, queue (RESOURCE_EXHAUSTED, retryable)
+├── SessionError            no such session, or it is in another state (NOT_FOUND)
+├── LinkError               the peer can't be reached or was lost (UNAVAILABLE, retryable)
+└── EngineError             the engine failed or died (INTERNAL; a dead engine is retryable)
+    └── EngineDeadError     the engine process is gone; sessions may resume (UNAVAILABLE, retryable)
 """
 
 
