@@ -1,4 +1,4 @@
-"""One thread for torch: the suite's models are small, and threads that wait for each other cost more than they bring."""
+"""One thread for torch: the models are small, and threads that wait for each other cost more than they bring."""
 
 from __future__ import annotations
 

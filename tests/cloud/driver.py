@@ -6,11 +6,11 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import VideoLlavaForConditionalGeneration
 
 from cloud.engine import Engine, EngineLimits
 from cloud.messages import Frames
@@ -73,7 +73,12 @@ class Answered:
 
 
 def make_engine(
-    target: VideoLlavaTarget, *, slots: int = 8, capacity: int = 400, frames: int = 8, limits: EngineLimits | None = None
+    target: VideoLlavaTarget,
+    *,
+    slots: int = 8,
+    capacity: int = 400,
+    frames: int = 8,
+    limits: EngineLimits | None = None,
 ) -> Engine:
     """An engine of its own for a target."""
     return Engine(TargetRunner(target, slots=slots, capacity=capacity, frames=frames), limits)
@@ -112,9 +117,7 @@ def answer_all(
                 answer.failure = message
 
     for session_id, case in by_id.items():
-        opening = Open(
-            session_id, case.question, case.sampling, case.max_tokens, pace, patience_ms=3_000, drafter=info
-        )
+        opening = Open(session_id, case.question, case.sampling, case.max_tokens, pace, patience_ms=3_000, drafter=info)
         take(engine.handle(session_id, opening, next(clock)))
         pixels = target.preprocess(case.frames).numpy()
         take(engine.handle(session_id, Frames(pixels), next(clock)))
@@ -136,7 +139,7 @@ def answer_all(
 @torch.inference_mode()
 def generate(target: VideoLlavaTarget, case: Case) -> list[int]:
     """Hugging Face's own greedy `generate` of the same target, ids beyond the vocabulary suppressed."""
-    model: VideoLlavaForConditionalGeneration = target.reference_model
+    model: Any = target.reference_model
     ids = torch.tensor([target.prompt_ids(case.question, frames=len(case.frames))])
     output = model.generate(
         input_ids=ids,
@@ -148,4 +151,5 @@ def generate(target: VideoLlavaTarget, case: Case) -> list[int]:
         eos_token_id=sorted(target.eos_token_ids),
         pad_token_id=0,
     )
-    return output[0, ids.shape[1] :].tolist()  # type: ignore[no-any-return]
+    answer: list[int] = output[0, ids.shape[1] :].tolist()
+    return answer
