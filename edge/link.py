@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
-from common.video import VideoHeader, VideoPacket
 
 from common import codec
-from common.errors import LinkError
+from common.errors import EventSpecError, LinkError
 from common.rpc import channel_options, error_of_status
 from common.types import CloudMessage, EdgeMessage, ServerInfo
+from common.video import VideoHeader, VideoPacket
 
 # Packets are gathered into messages of about this size, so that the stream can be interrupted and paced.
 _VIDEO_MESSAGE_BYTES = 64 << 10
@@ -123,17 +123,21 @@ class GrpcLink:
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
         """Stream a video on its own connection."""
         size = 0
+        broken: list[EventSpecError] = []
 
         async def messages() -> AsyncIterator[bytes]:
             nonlocal size
-            for data in _video_messages(session_id, header, packets):
-                size += len(data)
-                yield data
+            try:
+                for data in _video_messages(session_id, header, packets):
+                    size += len(data)
+                    yield data
+            except EventSpecError as error:  # gRPC only logs it, and cancels the call
+                broken.append(error)
 
         try:
             await self._video.stream_unary(f"/{codec.SERVICE}/StreamVideo")(messages())
         except grpc.RpcError as error:
-            raise error_of_status(error) from error
+            raise (broken[0] if broken else error_of_status(error)) from error
         return size
 
     async def close(self) -> None:

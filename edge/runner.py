@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from common.ask import Answer, AskEvent, Notice
-from common.errors import EventSpecError, LinkError, MessageError
+from common.errors import EngineError, EventSpecError, LinkError, MessageError
 from common.types import Draft, EdgeMessage
 from common.video import VideoHeader, VideoPacket
 from edge.link import Link, Stream
@@ -128,8 +128,8 @@ class AnswerRunner:
         started = self._clock()
         try:
             self._drafter = await self._thread.run(prepare)
-        except EventSpecError as error:
-            self._put(partial(self._session.drafter_failed, error))
+        except Exception as error:
+            self._drafter_failed(error)
             return
         self._span("drafter_prefill", started)
         self._put(self._session.drafter_ready)
@@ -138,8 +138,8 @@ class AnswerRunner:
         assert self._drafter is not None
         try:
             ids = await self._thread.draft(self._drafter, job)
-        except EventSpecError as error:
-            self._put(partial(self._session.drafter_failed, error))
+        except Exception as error:
+            self._drafter_failed(error)
             return
         self._put(partial(self._session.drafted, ids))
 
@@ -150,7 +150,7 @@ class AnswerRunner:
         try:
             self._stream = await self._link.open()
         except EventSpecError as error:
-            self._lost(error)
+            self._put(partial(self._session.connect_failed, error))
             return
         self._reader = self._spawn(self._read(self._stream))
         self._put(self._session.connected)
@@ -200,6 +200,11 @@ class AnswerRunner:
 
     def _put(self, event: Callable[[float], None]) -> None:
         self._events.put_nowait(event)
+
+    def _drafter_failed(self, error: Exception) -> None:
+        """Whatever it is (torch's own errors too), the session must hear of it, or it would wait for ever."""
+        known = error if isinstance(error, EventSpecError) else EngineError(f"the drafter failed: {error}")
+        self._put(partial(self._session.drafter_failed, known))
 
     def _lost(self, error: EventSpecError) -> None:
         self._put(partial(self._session.link_lost, error))

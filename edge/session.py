@@ -63,7 +63,7 @@ class DraftJob:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a stream at time `at` and then call `connected`, or `link_lost`."""
+    """Open a stream at time `at` and then call `connected`, or `connect_failed`."""
 
     at: float
 
@@ -138,6 +138,7 @@ class EdgeSession:
     _attempts: int = 0
     _lost_since: float | None = None
     _drafter_ready: bool = False
+    _drafter_error: EventSpecError | None = None
     _job: DraftJob | None = None
     _connect_pending: bool = False
     _actions: list[Action] = field(default_factory=list)
@@ -186,6 +187,7 @@ class EdgeSession:
         """The drafter can't go on: the cloud decodes alone; without a cloud this is the end."""
         self._job = None
         self._drafter_ready = False
+        self._drafter_error = error
         if self.phase is Phase.ALONE:
             self._end(error=error, now=now)
         elif self.phase is not Phase.DONE:
@@ -326,15 +328,23 @@ class EdgeSession:
             return
         if error.retryable:
             self.link_lost(error, now)
-        elif isinstance(error, EngineError) and self.settings.drafts:
+            return
+        if self._introduced:  # whoever refused (the video's call may have): the session must not wait to be resumed
+            self._actions.append(Send(Close()))
+        if isinstance(error, EngineError) and self.settings.drafts:
             self._go_alone(f"the cloud failed ({error})", now)
         else:
             self._end(error=error, now=now)
 
     # ------------------------------------------------------------------------------------------ loss, the end
 
+    def connect_failed(self, error: EventSpecError, now: float) -> None:
+        """No stream could be opened."""
+        self._connect_pending = False
+        self.link_lost(error, now)
+
     def link_lost(self, error: EventSpecError, now: float) -> None:
-        """No stream could be opened, or it broke: try again with backoff; give up after a while."""
+        """The stream broke: try again with backoff; give up after a while. A second report of one loss is ignored."""
         if self.phase in (Phase.ALONE, Phase.DONE) or self._connect_pending:
             return
         if self._lost_since is None:
@@ -363,6 +373,9 @@ class EdgeSession:
 
     def _go_alone(self, why: str, now: float) -> None:
         self.phase = Phase.ALONE
+        if self._drafter_error is not None:
+            self._end(error=EngineError(f"{why}, and the drafter failed too: {self._drafter_error}"), now=now)
+            return
         self._actions.append(Tell(f"{why}: the edge finishes alone; the rest of the answer is not verified"))
         if self._job is None:
             self._next_job(now)
@@ -378,9 +391,14 @@ class EdgeSession:
             return FinishReason.STOP
         return FinishReason.LENGTH if len(answer) >= self.opening.max_tokens else None
 
+    @property
+    def _introduced(self) -> bool:
+        """The cloud may hold the session, even if its `Opened` is still under way."""
+        return not self._connect_pending and self.phase not in (Phase.ALONE, Phase.DONE)
+
     def cancel(self, now: float) -> None:
         """The asker went away."""
-        if self.phase is Phase.STREAMING:
+        if self._introduced:
             self._actions += [Send(Cancel()), Send(Close())]
         self._end(FinishReason.CANCELLED, now=now)
 
