@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -96,7 +97,7 @@ class EngineProcess:
         socket.bind(f"ipc://{path}")
         settings = json.dumps(dataclasses.asdict(self._settings))
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cloud.engine_process", f"ipc://{path}", settings
+            sys.executable, "-m", "cloud.engine_process", f"ipc://{path}", settings, str(os.getpid())
         )
         try:
             await self._await_ready(socket, self._process)

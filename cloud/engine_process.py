@@ -29,10 +29,10 @@ _CHECK_PARENT_MS = 500
 class EngineLoop:
     """Moves messages between a socket and an engine."""
 
-    def __init__(self, engine: Engine, socket: zmq.Socket[bytes]) -> None:
+    def __init__(self, engine: Engine, socket: zmq.Socket[bytes], parent: int) -> None:
         self._engine = engine
         self._socket = socket
-        self._parent = os.getppid()
+        self._parent = parent
         self._stopped = False
 
     def run(self) -> None:
@@ -71,9 +71,10 @@ class EngineLoop:
 
 
 def main() -> int:
-    """`python -m cloud.engine_process ADDRESS SETTINGS_JSON`."""
+    """`python -m cloud.engine_process ADDRESS SETTINGS_JSON PARENT_PID`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front decides
     address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))
+    parent = int(sys.argv[3])  # told, not asked: it may be gone before this line, or while the target is loaded
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
     socket.setsockopt(zmq.LINGER, 1_000)
@@ -83,7 +84,7 @@ def main() -> int:
 
         engine, info, frames = load_engine(settings)
         socket.send_multipart(pack(READY, "", dataclasses.asdict(info), dataclasses.asdict(frames)))
-        EngineLoop(engine, socket).run()
+        EngineLoop(engine, socket, parent).run()
     except EventSpecError as error:
         socket.send_multipart(pack(BROKEN, "", str(error)))
         return 2
