@@ -11,7 +11,7 @@ from cloud.engine import Engine, EngineLimits
 from cloud.messages import EngineMessage, FrameSpec, Output, Park
 from common import codec
 from common.errors import EngineDeadError
-from common.types import WIRE_VERSION, Close, SamplingParams, ServerInfo
+from common.types import WIRE_VERSION, Close, Draft, SamplingParams, ServerInfo
 from tests.fakes import EOS, VIDEO_FRAMES, VOCAB, FakeRunner, reference_answer
 
 MAX_TOKENS = 60
@@ -45,6 +45,7 @@ class LocalEngine:
         self.on_output = on_output
         self.on_death = on_death
         self.hold_at: int | None = None  # committed tokens after which the engine doesn't step any more
+        self.waits_for_draft = False  # no step before the first draft has come
         self.taken: list[tuple[str, EngineMessage]] = []
         self.dead = False
         self._changed = asyncio.Condition()
@@ -137,6 +138,8 @@ class LocalEngine:
         await self.until(lambda e: any(s == session_id and isinstance(m, Close) for s, m in e.taken))
 
     def _held(self) -> bool:
+        if self.waits_for_draft and not any(isinstance(m, Draft) for _, m in self.taken):
+            return True
         return self.hold_at is not None and self.engine.stats.committed >= self.hold_at
 
     def _schedule(self) -> None:

@@ -1,0 +1,432 @@
+"""One answer at the edge, action by action: drafting ahead, rolling back, losing the link, finishing alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import pytest
+
+from common.errors import EngineError, EventSpecError, InputError, LinkError, ModelError
+from common.prefix_hash import prefix_hash
+from common.types import (
+    Cancel,
+    Close,
+    CloudMessage,
+    Commit,
+    Draft,
+    DrafterInfo,
+    Failure,
+    FailureCode,
+    Finished,
+    FinishReason,
+    Open,
+    Opened,
+    Progress,
+    Stage,
+    StepTimings,
+)
+from edge.controller import DraftLength
+from edge.session import (
+    Action,
+    Connect,
+    Done,
+    DraftJob,
+    EdgeSession,
+    Phase,
+    Send,
+    SendVideo,
+    SessionSettings,
+    Show,
+    Tell,
+)
+
+A = TypeVar("A", bound=Action)
+EOS = 2
+
+
+class Shell:
+    """Stands where the runner does: feeds a session and collects its actions."""
+
+    def __init__(self, *, max_tokens: int = 20, length: int = 4, **settings: Any) -> None:
+        self.now = 100.0
+        opening = Open("session-0", "what?", max_tokens=max_tokens, drafter=DrafterInfo("d", "h", 50, 8))
+        self.session = EdgeSession(
+            opening, SessionSettings(**settings), frozenset({EOS}), DraftLength(length), started_at=self.now
+        )
+        self.actions: list[Action] = self.session.drain()
+
+    def tell(self, event: str, *arguments: Any) -> list[Action]:
+        """Call the session a moment later; returns what it wants done."""
+        self.now += 0.01
+        getattr(self.session, event)(*arguments, self.now)
+        fresh = self.session.drain()
+        self.actions += fresh
+        return fresh
+
+    def phase(self) -> Phase:
+        """Where the answer stands now (a call, so that type checkers don't believe that it stays)."""
+        return self.session.phase
+
+    def hear(self, message: CloudMessage) -> list[Action]:
+        return self.tell("received", message)
+
+    def commit(self, ids: Sequence[int], *, drafted: int = 0, accepted: int = 0, draft_id: int = 0) -> list[Action]:
+        start = len(self.session.committed)
+        return self.hear(Commit(start, tuple(ids), drafted, accepted, draft_id, 1, StepTimings(100, 200)))
+
+    def stream(self) -> None:
+        """Up to the point where drafts may flow."""
+        self.tell("connected")
+        self.hear(Opened("session-0", 20, 16))
+        self.tell("drafter_ready")
+
+
+def only(actions: list[Action], kind: type[A]) -> list[A]:
+    return [a for a in actions if isinstance(a, kind)]
+
+
+def drafts(actions: list[Action]) -> list[Draft]:
+    return [s.message for s in only(actions, Send) if isinstance(s.message, Draft)]
+
+
+@pytest.fixture
+def shell() -> Shell:
+    made = Shell()
+    made.stream()
+    return made
+
+
+def test_it_connects_introduces_itself_and_sends_the_video() -> None:
+    shell = Shell()
+    assert shell.actions == [Connect(100.0)]
+    assert shell.tell("connected") == [Send(shell.session.opening), SendVideo()]
+    assert shell.phase() is Phase.CONNECTING
+    shell.hear(Opened("session-0", 20, 16))
+    assert shell.phase() is Phase.STREAMING
+    assert shell.tell("drafter_ready") == [DraftJob(0, (), 4, ())]
+
+
+def test_what_is_drafted_before_the_cloud_answers_goes_up_at_once() -> None:
+    shell = Shell()
+    shell.tell("drafter_ready")
+    actions = shell.tell("drafted", [5, 6, 7, 8])
+    assert drafts(actions) == []
+    assert only(actions, Show) == [Show((), (5, 6, 7, 8))]
+    shell.tell("connected")
+    assert drafts(shell.hear(Opened("session-0", 20, 16))) == [Draft(1, 0, 0, prefix_hash([]), (5, 6, 7, 8))]
+
+
+def test_it_drafts_on_while_drafts_are_under_way(shell: Shell) -> None:
+    first = shell.tell("drafted", [5, 6, 7, 8])
+    assert drafts(first) == [Draft(1, 0, 0, prefix_hash([]), (5, 6, 7, 8))]
+    assert only(first, DraftJob) == [DraftJob(4, (), 4, (5, 6, 7, 8))]
+    second = shell.tell("drafted", [9, 10])
+    assert drafts(second) == [Draft(2, 0, 4, prefix_hash([5, 6, 7, 8]), (9, 10))]  # the new ones only
+
+
+def test_it_stays_within_its_lead() -> None:
+    shell = Shell(max_ahead=6, max_tokens=50)
+    shell.stream()
+    assert only(shell.tell("drafted", [5, 6, 7, 8]), DraftJob)[0].count == 2
+    assert only(shell.tell("drafted", [9, 10]), DraftJob) == []
+    assert only(shell.commit([5, 6, 7], drafted=4, accepted=3), DraftJob)[0].count == 3
+
+
+def test_a_commit_that_agrees_changes_nothing_for_the_drafter(shell: Shell) -> None:
+    shell.tell("drafted", [5, 6, 7, 8])
+    actions = shell.commit([5, 6, 7, 8, 9], drafted=4, accepted=4)
+    assert only(actions, DraftJob) == []  # one is running
+    assert only(actions, Show) == [Show((5, 6, 7, 8, 9), ())]
+    assert shell.session.figures.rollbacks == 0
+    actions = shell.tell("drafted", [9, 10, 11])
+    assert drafts(actions) == [Draft(2, 0, 5, prefix_hash([5, 6, 7, 8, 9]), (10, 11))]
+
+
+def test_a_commit_that_disagrees_rolls_the_drafter_back(shell: Shell) -> None:
+    shell.tell("drafted", [5, 6, 7, 8])
+    shell.tell("drafted", [9, 10])
+    actions = shell.commit([5, 30], drafted=4, accepted=1)
+    assert only(actions, Show) == [Show((5, 30), ())]
+    actions = shell.tell("drafted", [11])  # the job that ran meanwhile is about another answer
+    assert drafts(actions) == []
+    assert only(actions, DraftJob) == [DraftJob(1, (30,), 4, (5, 30))]
+    assert shell.session.figures.rollbacks == 1
+    actions = shell.tell("drafted", [31, 32])
+    assert drafts(actions) == [Draft(3, 0, 2, prefix_hash([5, 30]), (31, 32))]
+
+
+def test_a_cloud_that_is_ahead_takes_the_drafter_along(shell: Shell) -> None:
+    shell.commit([5, 6, 7])
+    actions = shell.tell("drafted", [5, 6])
+    assert drafts(actions) == []
+    assert only(actions, DraftJob) == [DraftJob(2, (7,), 4, (5, 6, 7))]
+    assert shell.session.figures.rollbacks == 0
+
+
+@pytest.mark.parametrize(("drafted", "jobs"), [([5, EOS], 0), ([5, 6], 1)])
+def test_nothing_is_drafted_behind_the_end(shell: Shell, drafted: list[int], jobs: int) -> None:
+    assert len(only(shell.tell("drafted", drafted), DraftJob)) == jobs
+
+
+def test_drafts_end_at_the_length_limit() -> None:
+    shell = Shell(max_tokens=6)
+    shell.stream()
+    assert only(shell.tell("drafted", [5, 6, 7, 8]), DraftJob)[0].count == 2
+    assert only(shell.tell("drafted", [9, 10]), DraftJob) == []
+
+
+def test_the_clouds_draft_limit_is_obeyed() -> None:
+    shell = Shell(length=9)
+    shell.tell("connected")
+    shell.hear(Opened("session-0", 20, 3))
+    assert only(shell.tell("drafter_ready"), DraftJob)[0].count == 3
+
+
+@pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])
+def test_the_end(shell: Shell, reason: FinishReason) -> None:
+    shell.commit([5, 6, 7])
+    actions = shell.hear(Finished(reason, 3, 2, 1))
+    assert actions == [Send(Close()), Show((5, 6, 7), ()), Done(None)]
+    assert (shell.session.answer, shell.session.reason) == ([5, 6, 7], reason)
+    assert (shell.session.figures.target_passes, shell.session.figures.stale_drafts) == (2, 1)
+    for event, argument in (("received", Commit(3, (9,))), ("drafted", [9]), ("link_lost", LinkError("x"))):
+        assert shell.tell(event, argument) == []
+    assert shell.tell("cancel") == []
+    assert shell.session.answer == [5, 6, 7]
+
+
+def test_commits_may_overlap_but_never_change_or_leave_a_hole(shell: Shell) -> None:
+    shell.commit([5, 6, 7])
+    shell.hear(Commit(1, (6, 7, 8)))
+    assert shell.session.committed == [5, 6, 7, 8]
+    assert only(shell.hear(Commit(0, (5, 6))), Show) == []
+    for wrong in (Commit(6, (9,)), Commit(2, (30, 9))):
+        shell = Shell()
+        shell.stream()
+        shell.commit([5, 6, 7])
+        actions = shell.hear(wrong)
+        assert shell.phase() is Phase.LOST
+        assert "don't continue the answer" in only(actions, Tell)[0].text
+        assert shell.session.committed == [5, 6, 7]
+
+
+def test_an_end_at_another_length_is_a_lost_link(shell: Shell) -> None:
+    shell.commit([5, 6])
+    actions = shell.hear(Finished(FinishReason.STOP, 3))
+    assert shell.phase() is Phase.LOST
+    assert len(only(actions, Connect)) == 1
+
+
+# ------------------------------------------------------------------------------------------------ loss and resume
+
+
+def test_a_lost_stream_is_resumed_with_what_is_committed(shell: Shell) -> None:
+    shell.tell("drafted", [5, 6, 7, 8])
+    shell.commit([5, 6], drafted=2, accepted=2)
+    actions = shell.tell("link_lost", LinkError("cut"))
+    assert [a.text for a in only(actions, Tell)] == ["link lost (cut); reconnecting"]
+    (connect,) = only(actions, Connect)
+    assert connect.at == pytest.approx(shell.now + 0.05)
+    assert shell.tell("link_lost", LinkError("cut")) == []  # its second report
+    (opening,) = [s.message for s in only(shell.tell("connected"), Send)]
+    assert isinstance(opening, Open)
+    assert (opening.epoch, opening.committed) == (1, (5, 6))
+    actions = shell.hear(Opened("session-0", 20, 16, 2, video_needed=False))
+    assert only(actions, SendVideo) == []
+    assert drafts(actions) == [Draft(2, 1, 2, prefix_hash([5, 6]), (7, 8))]  # still unverified: sent again
+    assert shell.session.figures.resumes == 1
+
+
+def test_another_replica_gets_the_video_again(shell: Shell) -> None:
+    shell.tell("link_lost", LinkError("cut"))
+    shell.tell("connected")
+    assert len(only(shell.hear(Opened("session-0", 20, 16, 0, video_needed=True)), SendVideo)) == 1
+
+
+def test_every_stream_is_an_epoch_of_its_own(shell: Shell) -> None:
+    for epoch in range(1, 5):
+        shell.tell("link_lost", LinkError("cut"))
+        (sent,) = only(shell.tell("connected"), Send)
+        assert isinstance(sent.message, Open)
+        assert sent.message.epoch == epoch
+        shell.hear(Opened("session-0", 20, 16))
+        shell.commit([5])
+
+
+def test_backoff_grows_and_progress_resets_it(shell: Shell) -> None:
+    delays = []
+    for _ in range(4):
+        (connect,) = only(shell.tell("link_lost", LinkError("down")), Connect)
+        delays.append(connect.at - shell.now)
+        shell.tell("connected")
+    assert delays == pytest.approx([0.05, 0.1, 0.2, 0.4])
+    shell.hear(Opened("session-0", 20, 16))
+    shell.commit([5])
+    (connect,) = only(shell.tell("link_lost", LinkError("down")), Connect)
+    assert connect.at - shell.now == pytest.approx(0.05)
+
+
+def test_a_failed_connect_is_tried_again() -> None:
+    shell = Shell()
+    (connect,) = only(shell.tell("connect_failed", LinkError("refused")), Connect)
+    assert connect.at > shell.now
+    assert len(only(shell.tell("connect_failed", LinkError("refused")), Connect)) == 1
+    (sent,) = only(shell.tell("connected"), Send)
+    assert isinstance(sent.message, Open)
+    assert sent.message.committed == ()
+
+
+def give_up(shell: Shell) -> list[Action]:
+    """Refuse every connection until the session stops trying."""
+    shell.tell("link_lost", LinkError("down"))
+    for _ in range(1_000):
+        if shell.phase() is not Phase.LOST:
+            return shell.actions
+        shell.now = max(shell.now, only(shell.actions, Connect)[-1].at)
+        shell.tell("connect_failed", LinkError("down"))
+    raise AssertionError("it never gives up")
+
+
+def test_without_a_link_the_edge_finishes_alone(shell: Shell) -> None:
+    shell.tell("drafted", [5, 6, 7, 8])
+    shell.commit([5, 30], drafted=4, accepted=1)
+    shell.tell("drafted", [9])
+    give_up(shell)
+    assert shell.phase() is Phase.ALONE
+    assert "finishes alone" in only(shell.actions, Tell)[-1].text
+    actions = shell.tell("drafted", [31, 32])
+    while shell.phase() is not Phase.DONE:
+        job = only(actions, DraftJob)[-1]
+        actions = shell.tell("drafted", [33] * (job.count - 1) + [EOS])
+    assert shell.session.answer == [5, 30, 31, 32, 33, 33, 33, EOS]
+    assert shell.session.committed == [5, 30]
+    assert shell.session.figures.alone
+    assert shell.session.reason is FinishReason.STOP
+    assert only(actions, Show)[-1] == Show((5, 30), (31, 32, 33, 33, 33, EOS))
+
+
+def test_an_answer_that_was_complete_when_the_link_broke_is_the_clouds(shell: Shell) -> None:
+    shell.commit([5, EOS])
+    actions = shell.tell("link_lost", LinkError("cut"))
+    assert Done(None) in actions
+    assert not shell.session.figures.alone
+    assert shell.session.reason is FinishReason.STOP
+
+
+def test_cloud_only_without_a_cloud_is_an_error() -> None:
+    shell = Shell(drafts=False)
+    shell.tell("connected")
+    give_up(shell)
+    (done,) = only(shell.actions, Done)
+    assert isinstance(done.error, LinkError)
+
+
+def test_streams_that_bring_nothing_are_given_up_too() -> None:
+    shell = Shell(give_up_after=1e9)
+    for _ in range(100):
+        if shell.phase() is Phase.ALONE:
+            break
+        shell.tell("connected")
+        shell.hear(Opened("session-0", 20, 16))
+        shell.tell("link_lost", LinkError("cut"))
+    assert shell.phase() is Phase.ALONE
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable", "phase", "error"),
+    [
+        (FailureCode.CAPACITY, True, Phase.LOST, None),
+        (FailureCode.UNAVAILABLE, True, Phase.LOST, None),
+        (FailureCode.ENGINE, False, Phase.ALONE, None),
+        (FailureCode.INVALID, False, Phase.DONE, InputError),
+        (FailureCode.VIDEO, False, Phase.DONE, InputError),
+        (FailureCode.MISMATCH, False, Phase.DONE, ModelError),
+    ],
+)
+def test_failures(
+    shell: Shell, code: FailureCode, retryable: bool, phase: Phase, error: type[EventSpecError] | None
+) -> None:
+    actions = shell.hear(Failure(code, "because", retryable))
+    assert shell.phase() is phase
+    if error is not None:
+        (done,) = only(actions, Done)
+        assert isinstance(done.error, error)
+        assert str(done.error) == "because"
+        assert [s.message for s in only(actions, Send)] == [Close()]
+
+
+def test_a_failed_engine_is_an_error_where_nobody_drafts() -> None:
+    shell = Shell(drafts=False)
+    shell.tell("connected")
+    (done,) = only(shell.hear(Failure(FailureCode.ENGINE, "NaN")), Done)
+    assert isinstance(done.error, EngineError)
+
+
+def test_no_room_is_tried_again_for_a_while() -> None:
+    shell = Shell()
+    shell.tell("connected")
+    shell.hear(Failure(FailureCode.CAPACITY, "full", True))
+    assert shell.phase() is Phase.LOST
+    shell.tell("connected")
+    shell.hear(Opened("session-0", 20, 16))
+    assert shell.phase() is Phase.STREAMING
+
+
+# --------------------------------------------------------------------------------------------- cancel, drafter's end
+
+
+def test_cancel_says_goodbye(shell: Shell) -> None:
+    shell.commit([5])
+    actions = shell.tell("cancel")
+    assert [s.message for s in only(actions, Send)] == [Cancel(), Close()]
+    assert Done(None) in actions
+    assert shell.session.reason is FinishReason.CANCELLED
+
+
+def test_cancel_says_goodbye_to_a_cloud_that_has_not_answered_yet() -> None:
+    shell = Shell()
+    assert only(shell.tell("cancel"), Send) == []  # nobody was told anything
+    shell = Shell()
+    shell.tell("connected")
+    assert [s.message for s in only(shell.tell("cancel"), Send)] == [Cancel(), Close()]
+
+
+def test_without_its_drafter_the_cloud_decodes_alone(shell: Shell) -> None:
+    actions = shell.tell("drafter_failed", ModelError("no memory"))
+    assert [a.text for a in only(actions, Tell)] == ["drafting stopped: no memory"]
+    actions = shell.commit([5, 6])
+    assert only(actions, DraftJob) == []
+    assert Done(None) in shell.hear(Finished(FinishReason.STOP, 2))
+
+
+def test_without_drafter_and_cloud_there_is_an_end(shell: Shell) -> None:
+    shell.tell("drafter_failed", ModelError("no memory"))
+    give_up(shell)
+    (done,) = only(shell.actions, Done)
+    assert isinstance(done.error, EngineError)
+    assert "no memory" in str(done.error)
+
+
+def test_alone_without_a_drafter_is_an_error() -> None:
+    shell = Shell(cloud=False)
+    assert shell.phase() is Phase.ALONE
+    (done,) = only(shell.tell("drafter_failed", ModelError("broken")), Done)
+    assert isinstance(done.error, ModelError)
+
+
+def test_edge_only_never_connects() -> None:
+    shell = Shell(cloud=False, max_tokens=6)
+    assert shell.actions == []
+    shell.tell("drafter_ready")
+    shell.tell("drafted", [5, 6, 7, 8])
+    actions = shell.tell("drafted", [9, 10])
+    assert Done(None) in actions
+    assert shell.session.reason is FinishReason.LENGTH
+    assert shell.session.answer == [5, 6, 7, 8, 9, 10]
+    assert only(shell.actions, Send) == []
+
+
+def test_progress_is_measured_only(shell: Shell) -> None:
+    assert shell.hear(Progress(Stage.PREFILL, 1_000, 2_000)) == []
+    assert shell.session.figures.stages[-1]["name"] == "prefill"
