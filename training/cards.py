@@ -95,8 +95,9 @@ def _phases(plan: tuple[Phase, ...], steps: dict[str, int]) -> str:
     rows = ["| phase | goal | steps | scenes a step | peak rate | layers |", "|---|---|---|---|---|---|"]
     goals = {
         "patches": "what lies where, patch by patch",
+        "watch": "what each video token's thing does",
+        "tracks": "answers to questions, and both of these",
         "answers": "answers to questions",
-        "tracks": "answers, and what each video token's thing does",
     }
     for phase in plan:
         taken = steps.get(phase.name, 0)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from tokenizers import Tokenizer
 
 from edge.events.formats import save_events
+from edge.video import read_frames, write_video
 from training.data.shards import HELD_OUT, encode_question, scene_events, seen_frames, shrink
 from training.evaluation.cases import pixels_of
 from training.evaluation.target import choices
@@ -24,7 +23,7 @@ from training.world.render import FRAME_RATE, ByteArray, frame_times, render_rgb
 from training.world.scenes import Scene, sample_scene
 
 _FIRST_SEED = HELD_OUT + 500_000
-_CRF = "12"
+_ENCODER = {"preset": "veryslow", "bf": "0", "threads": "1"}  # in order, and the same on every machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ WISHES = (
         ("leaves", "describe", "place"),
     ),
     Wish(
-        "quartet-of-questions",
+        "busy",
         lambda scene: len(scene.things) == 3 and "still" not in _motions(scene),
         ("speed", "yes_no", "shape", "moving"),
     ),
@@ -72,8 +71,9 @@ def write_clips(folder: Path, target: TargetLearner, tokenizer: Tokenizer) -> li
     for wish in WISHES:
         for scene, questions in _candidates(wish):
             path = folder / f"{wish.name}.mp4"
-            write_video(path, render_rgb(scene, frame_times()))
-            if _is_right(target, tokenizer, read_video(path), questions):
+            write_video(path, render_rgb(scene, frame_times()), fps=FRAME_RATE, options=_ENCODER)
+            shown = np.stack([frame for _, frame in read_frames(path)])
+            if _is_right(target, tokenizer, shown, questions):
                 break
         save_events(scene_events(scene), folder / f"{wish.name}.h5")
         asked = [{"question": question.text, "answer": question.answer} for question in questions]
@@ -82,24 +82,6 @@ def write_clips(folder: Path, target: TargetLearner, tokenizer: Tokenizer) -> li
     text = json.dumps({"format": 1, "clips": entries}, indent=2) + "\n"
     (folder / "clips.json").write_text(text)
     return [str(entry["name"]) for entry in entries]
-
-
-def write_video(path: Path, frames: ByteArray) -> None:
-    """Encode RGB frames [T, H, W, 3] at 16 frames a second as H.264 that any player reads."""
-    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(FRAME_RATE))
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": _CRF, "preset": "veryslow", "threads": "1"}
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def read_video(path: Path) -> ByteArray:
-    """All frames of a video, RGB uint8 [T, H, W, 3]."""
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def _candidates(wish: Wish) -> Iterator[tuple[Scene, list[Question]]]:

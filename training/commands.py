@@ -26,7 +26,7 @@ from training.loop import Report, Trainer
 from training.models import DrafterLearner, Learner, TargetLearner, drafter_config, target_config
 from training.objective import prefix_of
 from training.plan import DRAFTER_PLAN, TARGET_PLAN
-from training.tokenizer import build_tokenizer
+from training.tokenizer import pair_tokenizer
 
 _SMOOTH = 0.95
 _PRINT_EVERY = 100
@@ -38,7 +38,7 @@ def make_data(out: Path, shards: int) -> None:
         task = bar.add_task("shards", total=2 * shards)
         present = sum(1 for _ in out.glob("train-*.done")) if out.exists() else 0
         bar.update(task, completed=min(present, 2 * shards))
-        for name in generate(out, shards, build_tokenizer()):
+        for name in generate(out, shards, pair_tokenizer()):
             bar.update(task, advance=1, description=name)
 
 
@@ -56,7 +56,7 @@ def train(kind: str, data: Path, out: Path, seed: int, threads: int, limit: int 
     console = Console()
     learner = new_learner(kind, seed)
     plan = TARGET_PLAN if kind == "target" else DRAFTER_PLAN
-    prefix = prefix_of(learner, build_tokenizer())
+    prefix = prefix_of(learner, pair_tokenizer())
     trainer = Trainer(learner, prefix, Shards(data, learner.sense), plan, out, seed)
     if trainer.done:
         console.print(f"{out} is trained to the end of the plan; take another --out to begin anew")
@@ -106,7 +106,7 @@ def run_evaluation(pair: Path | None, runs: Path, scenes: int, json_out: Path | 
     assert drafter is None or isinstance(drafter, DrafterLearner)
     with _progress() as bar:
         task = bar.add_task("held-out scenes", total=scenes)
-        figures = evaluate(target, drafter, build_tokenizer(), scenes, lambda done: bar.update(task, completed=done))
+        figures = evaluate(target, drafter, pair_tokenizer(), scenes, lambda done: bar.update(task, completed=done))
     show(figures, Console())
     if json_out is not None:
         json_out.write_text(json.dumps(as_json(figures), indent=2) + "\n")

@@ -44,6 +44,7 @@ def export(learner: Learner, folder: Path) -> None:
         model.model.image_tower.load_state_dict(model.model.video_tower.state_dict())
         model.set_attn_implementation("sdpa")
     model.half().save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)
 
 
 def load_exported(kind: str, folder: Path) -> Learner:

@@ -65,7 +65,7 @@ def patch_loss(heads: Heads, patches: Tensor, labels: Tensor) -> tuple[Tensor, T
         loss = loss + cross_entropy(score[present], goal)
         if index < len(scores) - _PLACE_FIELDS:
             right &= score[present].argmax(-1) == goal
-    return loss + l1_loss(place[present], _places(labels)[present]), right.float().mean()
+    return loss + l1_loss(GRID / 2 + GRID * place[present], _places(labels)[present]), right.float().mean()
 
 
 def track_loss(heads: Heads, hidden: Tensor, looks: Tensor, tracks: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from training.clips import write_clips
 from training.evaluation.report import Figures, as_json, evaluate
 from training.export import export, load_checkpoint, load_exported
 from training.models import DrafterLearner, TargetLearner
-from training.tokenizer import build_tokenizer, save_tokenizer
+from training.tokenizer import pair_tokenizer
 
 _LIMIT_MB = 25.0
 
@@ -27,8 +27,8 @@ def pack_pair(runs: Path, out: Path, scenes: int, tick: Callable[[int], None]) -
     """
     for kind in ("target", "drafter"):
         export(load_checkpoint(kind, runs / kind), out / kind)
-    save_tokenizer(out / "tokenizer.json")
-    tokenizer = build_tokenizer()
+    tokenizer = pair_tokenizer()
+    tokenizer.save(str(out / "tokenizer.json"))
     target, drafter = (load_exported(kind, out / kind) for kind in ("target", "drafter"))
     assert isinstance(target, TargetLearner)
     assert isinstance(drafter, DrafterLearner)

@@ -54,4 +54,5 @@ TARGET_PLAN = (
 DRAFTER_PLAN = (
     Phase("see", "patches", steps=1500, rate=2e-3, batch=32, layers=2),
     Phase("speak", "answers", steps=2300, rate=2e-3, batch=32, layers=2),
+    Phase("polish", "answers", steps=500, rate=6e-4, batch=32, layers=2),
 )

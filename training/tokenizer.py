@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+import common
 from training.world.questions import sample_questions
 from training.world.scenes import sample_scene
 
@@ -22,13 +23,16 @@ BOS, EOS = 1, 2
 TABLE_ROWS = -(-(VOCABULARY + 3) // 64) * 64
 """Rows of the embedding tables: the vocabulary, the target's three extra ids, and padding."""
 
+SHIPPED = Path(common.__file__).parent / "tiny" / "tokenizer.json"
+"""Where the pair's tokenizer lies."""
+
 _SPECIAL = ("<unk>", "<s>", "</s>")
 _SCENES, _SEED = 1500, 7
 _WORDS = Regex(r"▁?\p{L}+|▁?[^\p{L}▁]|▁")
 
 
 def build_tokenizer() -> Tokenizer:
-    """Train the tokenizer; a pure function (fixed scenes, fixed sizes)."""
+    """Train a tokenizer on the world as it is now; a pure function (fixed scenes, fixed sizes)."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(_WORDS, "isolated")
@@ -48,10 +52,12 @@ def build_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def save_tokenizer(path: Path) -> None:
-    """Write the tokenizer of the pair to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    build_tokenizer().save(str(path))
+def pair_tokenizer() -> Tokenizer:
+    """The tiny pair's tokenizer: the shipped file, so that weights stay valid when the world's wording changes.
+
+    Where nothing is shipped yet, a new one is trained.
+    """
+    return Tokenizer.from_file(str(SHIPPED)) if SHIPPED.exists() else build_tokenizer()
 
 
 def _merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:

@@ -6,12 +6,12 @@ import pytest
 from tokenizers import Tokenizer
 
 from tests.training.samples import micro_data
-from training.tokenizer import build_tokenizer
+from training.tokenizer import pair_tokenizer
 
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    return build_tokenizer()
+    return pair_tokenizer()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_counts() -> None:
 
 @pytest.mark.parametrize("kind", ["describe", "story", "moving", "still", "appears", "leaves", "fastest"])
 def test_lists_name_the_right_things_from_left_to_right(kind: str) -> None:
-    wanted = {
+    wanted: dict[str, Callable[[Thing], bool]] = {
         "describe": lambda thing: True,
         "story": lambda thing: True,
         "moving": lambda thing: thing.motion is not None,
@@ -89,14 +90,14 @@ def test_lists_name_the_right_things_from_left_to_right(kind: str) -> None:
         "appears": lambda thing: thing.appears is not None,
         "leaves": lambda thing: thing.leaves is not None,
         "fastest": lambda thing: False,
-    }[kind]
+    }
     for scene, question in every(kind):
         named = re.findall(r"(?:small|large) \w+ (?:circle|square|triangle|cross)", question.answer)
         if kind == "fastest":
             quickest = max(scene.things, key=lambda thing: abs(thing.vx) + abs(thing.vy))
             assert named == [name(quickest)]
         else:
-            assert named == [name(thing) for thing in scene.things if wanted(thing)]
+            assert named == [name(thing) for thing in scene.things if wanted[kind](thing)]
         if kind in ("describe", "story"):
             assert all(acts(thing) in question.answer for thing in scene.things)
 

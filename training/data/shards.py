@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 from tokenizers import Tokenizer
 
+from cloud.video import sampled_indices
 from edge.events import SimulatorSettings, raster, simulate_events
 from edge.events.types import Events
 from training.data.labels import event_labels, track_labels, video_labels
@@ -44,7 +45,7 @@ SIMULATOR = SimulatorSettings()
 
 def seen_frames() -> npt.NDArray[np.int64]:
     """Which of the video's frames the target sees, [8]."""
-    return np.linspace(0, len(frame_times()) - 1, VIDEO_FRAMES).astype(np.int64)
+    return np.array(sampled_indices(len(frame_times()), VIDEO_FRAMES), np.int64)
 
 
 def video_frames(scene: Scene) -> ByteArray:

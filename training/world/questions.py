@@ -186,13 +186,18 @@ def _fastest(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
 
 
 def _yes_no(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
+    """Half of the time about something that is there, so that yes and no are about as frequent."""
+    thing = scene.things[int(rng.integers(len(scene.things)))] if rng.random() < 0.5 else None
     choice = int(rng.integers(3))
     if choice == 0:
-        direction = _pick(rng, list(DIRECTIONS))
-        count = sum(thing.motion == direction for thing in scene.things)
+        direction = (thing.motion if thing else None) or _pick(rng, list(DIRECTIONS))
+        count = sum(other.motion == direction for other in scene.things)
         return f"Does anything move {direction}?", _verdict(count, f"moves {direction}", f"move {direction}")
-    word = _pick(rng, list(COLOURS if choice == 1 else SHAPES))
-    count = sum(word in (thing.colour, thing.shape) for thing in scene.things)
+    if choice == 1:
+        word = thing.colour if thing else _pick(rng, list(COLOURS))
+    else:
+        word = thing.shape if thing else _pick(rng, list(SHAPES))
+    count = sum(word in (other.colour, other.shape) for other in scene.things)
     what = f"{word} object" if choice == 1 else word
     return f"Is there a {what}?", _verdict(count, *_being(word, choice == 1))
 
@@ -230,15 +235,15 @@ KINDS: dict[str, tuple[Maker, float]] = {
     "direction": (_direction, 1.0),
     "speed": (_speed, 1.0),
     "act": (_act, 1.0),
-    "place": (_place, 1.2),
+    "place": (_place, 1.8),
     "count_moving": (_count_moving, 0.6),
     "count_all": (_count_all, 0.5),
     "moving": (_moving, 1.0),
-    "still": (_still, 0.8),
+    "still": (_still, 1.0),
     "appears": (_appears, 0.8),
-    "leaves": (_leaves, 0.8),
+    "leaves": (_leaves, 1.0),
     "fastest": (_fastest, 0.8),
-    "yes_no": (_yes_no, 1.2),
+    "yes_no": (_yes_no, 1.4),
     "describe": (_describe, 1.4),
     "story": (_story, 1.0),
 }
