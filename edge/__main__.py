@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from common.errors import EventSpecError
+from common.errors import EventSpecError, PromptError
 from edge.events_cli import app as events_app
 
 app = typer.Typer(
@@ -114,13 +114,19 @@ def ask(
     On a terminal, text in ⟨brackets⟩ is provisional: the drafter's, not yet confirmed by the cloud.
     """
     from common.ask import AskRequest, Mode
-    from common.errors import PromptError
     from common.types import Pace, SamplingParams
 
     try:
         sampling = SamplingParams(temperature, top_k, top_p, seed)
     except ValueError as error:
         raise PromptError(str(error)) from error
+    _check_range("max-tokens", max_tokens, 2**31)
+    _check_range("patience-ms", patience_ms, 2**31)
+    _check_range("draft-length", draft_length, 2**31)
+    _check_range("window-start-us", window_start_us, 2**63)
+    for text in (question, str(events or ""), str(video or "")):
+        if not _is_unicode(text):
+            raise PromptError(f"{text!a} isn't valid UTF-8: rename the file, or set the terminal to UTF-8")
     request = AskRequest(
         question=question,
         events_path=str(events.absolute()) if events else "",
@@ -134,6 +140,20 @@ def ask(
         window_start_us=window_start_us,
     )
     _run_ask(edge, request, as_json)
+
+
+def _check_range(name: str, value: int, limit: int) -> None:
+    if not 0 <= value < limit:
+        raise PromptError(f"{name} must be between 0 and {limit - 1}, not {value}")
+
+
+def _is_unicode(text: str) -> bool:
+    """False for what the system handed over as undecodable bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _run_ask(address: str, request: Any, as_json: bool) -> None:

@@ -65,7 +65,8 @@ class PlainDisplay:
         """Write what is missing of the answer, and end the line."""
         if answer is not None and answer.startswith(self._shown):
             self._out.write(answer[len(self._shown) :])
-        self._out.write("\n")
+        if answer is not None or self._shown:
+            self._out.write("\n")
         self._out.flush()
 
 

@@ -96,7 +96,8 @@ class Figures:
         """
         first, last = self.first_commit_at, self.last_commit_at
         if self.alone:
-            first, last = first or self.first_provisional_at, self.last_provisional_at
+            first = first or self.first_provisional_at
+            last = max((at for at in (last, self.last_provisional_at) if at is not None), default=None)
         timed = tokens > 1 and first is not None and last is not None
         return {
             "ttft_ms": self._since_start(first),
