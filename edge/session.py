@@ -32,6 +32,7 @@ from common.types import (
     FinishReason,
     Open,
     Opened,
+    Pace,
     Progress,
 )
 from edge.controller import DraftLength
@@ -228,6 +229,8 @@ class EdgeSession:
         if self.phase is not Phase.ALONE:
             ahead = len(base) - len(self.committed)
             room = min(room, self.settings.max_ahead - ahead)
+            if self.opening.pace is Pace.EAGER:  # nobody waits for the first draft after a rollback: short, so soon
+                room = min(room, max(2, ahead))
         return min(self.length.length, room)
 
     def _send_draft(self, now: float) -> None:

@@ -22,6 +22,7 @@ from common.types import (
     FinishReason,
     Open,
     Opened,
+    Pace,
     Progress,
     Stage,
     StepTimings,
@@ -48,9 +49,10 @@ EOS = 2
 class Shell:
     """Stands where the runner does: feeds a session and collects its actions."""
 
-    def __init__(self, *, max_tokens: int = 20, length: int = 4, **settings: Any) -> None:
+    def __init__(self, *, max_tokens: int = 20, length: int = 4, pace: Pace = Pace.PATIENT, **settings: Any) -> None:
         self.now = 100.0
-        opening = Open("session-0", "what?", max_tokens=max_tokens, drafter=DrafterInfo("d", "h", 50, 8))
+        drafter = DrafterInfo("d", "h", 50, 8)
+        opening = Open("session-0", "what?", max_tokens=max_tokens, pace=pace, drafter=drafter)
         self.session = EdgeSession(
             opening, SessionSettings(**settings), frozenset({EOS}), DraftLength(length), started_at=self.now
         )
@@ -181,6 +183,18 @@ def test_the_clouds_draft_limit_is_obeyed() -> None:
     shell.tell("connected")
     shell.hear(Opened("session-0", 20, 3))
     assert only(shell.tell("drafter_ready"), DraftJob)[0].count == 3
+
+
+def test_an_eager_cloud_gets_its_first_drafts_soon() -> None:
+    """Nobody waits for them, so a long first draft after a rollback would come too late: they grow from two on."""
+    shell = Shell(length=8, pace=Pace.EAGER)
+    shell.tell("connected")
+    shell.hear(Opened("session-0", 20, 16))
+    assert only(shell.tell("drafter_ready"), DraftJob)[0].count == 2
+    assert only(shell.tell("drafted", [5, 6]), DraftJob)[0].count == 2
+    assert only(shell.tell("drafted", [7, 8]), DraftJob)[0].count == 4
+    shell.commit([5, 9])
+    assert only(shell.tell("drafted", [1, 2, 3, 4]), DraftJob) == [DraftJob(1, (9,), 2, (5, 9))]
 
 
 @pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])
