@@ -12,8 +12,13 @@ from transformers import LlamaModel
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 
-def grow(model: LlamaModel, layers: int) -> None:
-    """Make `model` `layers` deep in place; new blocks go between the old ones, as evenly as they can.
+def grow(model: LlamaModel, layers: int, keep: int = 0) -> None:
+    """Make `model` `layers` deep in place.
+
+    Args:
+        model: a LLaMA.
+        layers: depth from now on.
+        keep: the lowest blocks stay as they are; new blocks go behind the others, as evenly as they can.
 
     Raises:
         ValueError: the model is deeper already.
@@ -30,7 +35,8 @@ def grow(model: LlamaModel, layers: int) -> None:
     blocks: list[nn.Module] = []
     for index, block in enumerate(old):
         blocks.append(block)
-        wanted = (index + 1) * missing // len(old) - index * missing // len(old)
+        place, places = index - keep, len(old) - keep
+        wanted = 0 if place < 0 else (place + 1) * missing // places - place * missing // places
         blocks += [_identity(model, block) for _ in range(wanted)]
     for index, block in enumerate(blocks):
         block.self_attn.layer_idx = index  # type: ignore[union-attr]

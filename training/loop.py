@@ -20,7 +20,7 @@ from training.data.batches import Shards, pack_pairs
 from training.growth import grow
 from training.heads import patch_heads, patch_loss, track_heads
 from training.models import Learner, normalise
-from training.objective import Dense, Prefix, answer_loss, watch_loss
+from training.objective import TRACK_DEPTH, Dense, Prefix, answer_loss, watch_loss
 from training.plan import Phase
 
 NOISE = 2.0
@@ -139,7 +139,8 @@ class Trainer:
         phase = self.plan[min(self.phase, len(self.plan) - 1)]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed + 1000 * (self.phase + 1))
-            grow(self.learner.language, phase.layers)
+            grow(self.learner.language, phase.layers, keep=TRACK_DEPTH)
+        self._pool = self.shards.pool(phase.least_things)
         parameters = [*self.learner.trained(phase.goal)]
         if phase.goal != "answers":
             parameters += self.heads.parameters()
@@ -159,7 +160,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = phase.rate_at(self.step)
         # A phase's batches go on where shuffles of other phases don't: the phase is part of the seed.
-        scenes = self.shards.draw(phase.batch, self.step, self.seed * 100 + self.phase)
+        scenes = self.shards.draw(phase.batch, self.step, self.seed * 100 + self.phase, self._pool)
         pixels = self._pixels(scenes)
         with torch.autocast("cpu", torch.bfloat16):
             loss, right = self._loss(phase, scenes, pixels)

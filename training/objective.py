@@ -18,6 +18,9 @@ from training.heads import Heads, patch_loss, track_loss
 from training.models import DRAFTER_TEMPLATE, DrafterLearner, Learner
 from training.tokenizer import BOS
 
+TRACK_DEPTH = 2
+"""Layers of the language model after which video tokens are asked what their things do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
@@ -43,8 +46,7 @@ class Dense:
     @contextmanager
     def listening(self, learner: Learner) -> Iterator[None]:
         """Keep what the vision tower and the middle layer of the language model put out meanwhile."""
-        layers = learner.language.layers
-        spots: list[nn.Module] = [learner.vision_end, layers[len(layers) // 2 - 1]]
+        spots: list[nn.Module] = [learner.vision_end, learner.language.layers[TRACK_DEPTH - 1]]
         handles = [spot.register_forward_hook(self._keep) for spot in spots]
         try:
             yield
@@ -101,7 +103,7 @@ def watch_loss(learner: Learner, prefix: Prefix, pixels: Tensor, dense: Dense) -
     depth = config.num_hidden_layers
     with dense.listening(learner):
         before, features, _ = _shared(learner, prefix, pixels)
-        config.num_hidden_layers = len(learner.language.layers) // 2
+        config.num_hidden_layers = TRACK_DEPTH
         try:
             learner.language(inputs_embeds=torch.cat([before, features], dim=1), use_cache=False)
         finally:

@@ -21,6 +21,7 @@ class Phase:
         batch: scenes a step.
         room: tokens of text a row (answers only).
         layers: layers of the language model from this phase on; missing ones are inserted as identities.
+        least_things: scenes with fewer things are left out (they are learnt first).
         warm: share of the steps in which the rate rises.
     """
 
@@ -31,6 +32,7 @@ class Phase:
     batch: int
     layers: int
     room: int = 160
+    least_things: int = 1
     warm: float = 0.1
 
     def rate_at(self, step: int) -> float:
@@ -47,8 +49,8 @@ TARGET_PLAN = (
     Phase("speak", "answers", steps=765, rate=1.5e-3, batch=16, layers=4),
     Phase("track", "tracks", steps=500, rate=1.2e-3, batch=16, layers=4),
     Phase("watch", "watch", steps=728, rate=1.0e-3, batch=32, layers=4),
-    Phase("answer", "tracks", steps=2400, rate=1.0e-3, batch=16, layers=4),
-    Phase("deepen", "tracks", steps=300, rate=5e-4, batch=16, layers=8),
+    Phase("answer", "tracks", steps=1860, rate=1.0e-3, batch=16, layers=4),
+    Phase("deepen", "tracks", steps=2400, rate=8e-4, batch=8, layers=8, least_things=2, warm=0.05),
 )
 
 DRAFTER_PLAN = (

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from common.errors import SettingsError
+from training.data.labels import TRACK_FIELDS
 
 PADDING = -1
 Pair = tuple[Sequence[int], Sequence[int]]
@@ -115,15 +116,27 @@ class Shards:
         """Number of scenes."""
         return self._size * len(self._frames)
 
-    def draw(self, count: int, step: int, seed: int) -> npt.NDArray[np.int64]:
-        """Scenes of this step, int64 [count].
+    def draw(
+        self, count: int, step: int, seed: int, pool: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.int64]:
+        """Scenes of this step, int64 [count], of all or of the `pool`.
 
-        Each epoch is one shuffle of all, as a pure function of seed and step.
+        Each epoch is one shuffle, and every draw a pure function of seed and step.
         """
+        size = len(self) if pool is None else len(pool)
         places = np.arange(step * count, (step + 1) * count)
-        epochs = places // len(self)
-        shuffles = {int(e): np.random.default_rng([seed, int(e)]).permutation(len(self)) for e in np.unique(epochs)}
-        return np.array([shuffles[int(e)][p % len(self)] for e, p in zip(epochs, places, strict=True)], np.int64)
+        epochs = places // size
+        shuffles = {int(e): np.random.default_rng([seed, int(e)]).permutation(size) for e in np.unique(epochs)}
+        drawn = np.array([shuffles[int(e)][p % size] for e, p in zip(epochs, places, strict=True)], np.int64)
+        return drawn if pool is None else pool[drawn]
+
+    def pool(self, least_things: int) -> npt.NDArray[np.int64] | None:
+        """Numbers of the scenes with at least so many things, int64 [n]; None if that is all of them."""
+        if least_things <= 1:
+            return None
+        rank = list(TRACK_FIELDS).index("rank")
+        things = np.concatenate([tracks[..., rank].max(axis=(1, 2)) + 1 for tracks in self._tracks])
+        return np.flatnonzero(things >= least_things).astype(np.int64)
 
     def frames(self, scenes: npt.NDArray[np.int64]) -> Tensor:
         """Frames of the scenes, uint8 [B, T, S, S, 3]."""
