@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.settings import check_address, require
-
-DTYPES = ("float32", "float16", "bfloat16")
-QUANTIZATIONS = ("none", "4bit", "8bit")
+from common.settings import ModelSettings, check_address, require
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSettings:
+class EngineSettings(ModelSettings):
     """What the engine process needs. `model` empty: the shipped tiny one; `capacity` 0: what the limits need."""
 
-    model: str = ""
-    device: str = "cpu"
-    dtype: str = "float32"
-    quantize: str = "none"
-    threads: int = 0
     sessions: int = 8
     capacity: int = 0
     prompt_chunk: int = 512
@@ -31,37 +23,18 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class CloudSettings:
+class CloudSettings(EngineSettings):
     """Settings of `eventspec-cloud serve`; `--help` explains each."""
 
     listen: str = "127.0.0.1:50051"
-    model: str = ""
-    device: str = "cpu"
-    dtype: str = "float32"
-    quantize: str = "none"
-    threads: int = 0
-    sessions: int = 8
-    capacity: int = 0
-    prompt_chunk: int = 512
-    max_prompt_tokens: int = 512
-    max_answer_tokens: int = 512
-    max_draft: int = 16
-    max_message_bytes: int = 8 << 20
-    max_video_bytes: int = 256 << 20
     max_video_frames: int = 20_000
-    resume_ttl_s: float = 60.0
     open_timeout_s: float = 10.0
     grace_s: float = 2.0
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
-        require(self.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
-        require(
-            self.quantize in QUANTIZATIONS,
-            f"quantize must be one of {', '.join(QUANTIZATIONS)}, not {self.quantize!r}",
-        )
+        self.check_model()
         require(1 <= self.sessions <= 4096, f"sessions must be between 1 and 4096, not {self.sessions}")
-        require(self.threads >= 0, f"threads must be 0 (automatic) or more, not {self.threads}")
         require(self.capacity >= 0, f"capacity must be 0 (automatic) or more, not {self.capacity}")
         require(self.prompt_chunk >= 16, f"prompt_chunk must be at least 16, not {self.prompt_chunk}")
         require(self.max_prompt_tokens >= 16, "max_prompt_tokens must be at least 16")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -27,12 +26,12 @@ def load_engine(settings: EngineSettings) -> tuple[Engine, ServerInfo, FrameSpec
         ModelError: the model can't be loaded.
         CapacityError: there is no memory for the sessions asked for.
     """
-    torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) // 2))
+    torch.set_num_threads(settings.torch_threads)
     folder = Path(settings.model) if settings.model else shipped_target()
     target = VideoLlavaTarget.from_pretrained(
         folder,
         dtype=settings.dtype,
-        quantization=None if settings.quantize == "none" else settings.quantize,  # type: ignore[arg-type]
+        quantization=settings.quantization,
         device=settings.device,
     )
     runner = _runner(target, settings)

@@ -7,15 +7,19 @@ A settings class is a frozen dataclass whose `__post_init__` raises `SettingsErr
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from common.errors import SettingsError
 
 S = TypeVar("S")
+DTYPES = ("float32", "float16", "bfloat16")
+QUANTIZATIONS = ("none", "4bit", "8bit")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -109,3 +113,31 @@ def check_address(name: str, address: str) -> None:
     host, _, port = address.rpartition(":")
     ok = bool(host) and port.isdigit() and int(port) < 65536
     require(ok, f"{name} must be HOST:PORT, for example 127.0.0.1:50051, not {address!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which model and how: the part that both daemons' settings share. `model` empty: the shipped tiny one."""
+
+    model: str = ""
+    device: str = "cpu"
+    dtype: str = "float32"
+    quantize: str = "none"
+    threads: int = 0
+
+    def check_model(self) -> None:
+        """Raise SettingsError if a value makes no sense."""
+        require(self.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        known = ", ".join(QUANTIZATIONS)
+        require(self.quantize in QUANTIZATIONS, f"quantize must be one of {known}, not {self.quantize!r}")
+        require(self.threads >= 0, f"threads must be 0 (automatic) or more, not {self.threads}")
+
+    @property
+    def torch_threads(self) -> int:
+        """Threads for torch: as set, else half of the cores."""
+        return self.threads or max(1, (os.cpu_count() or 2) // 2)
+
+    @property
+    def quantization(self) -> Literal["4bit", "8bit"] | None:
+        """The quantisation, or None."""
+        return None if self.quantize == "none" else self.quantize  # type: ignore[return-value]

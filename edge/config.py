@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.settings import check_address, require
+from common.settings import ModelSettings, check_address, require
 from edge.session import SessionSettings
-
-DTYPES = ("float32", "float16", "bfloat16")
-QUANTIZATIONS = ("none", "4bit", "8bit")
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeSettings:
+class EdgeSettings(ModelSettings):
     """Settings of `eventspec-edge serve`; `--help` explains each."""
 
     listen: str = "127.0.0.1:50052"
     cloud: str = "127.0.0.1:50051"
-    model: str = ""
-    device: str = "cpu"
-    dtype: str = "float32"
-    quantize: str = "none"
-    threads: int = 0
     max_ahead: int = 16
     max_answer_tokens: int = 512
     give_up_after_s: float = 10.0
@@ -33,12 +25,7 @@ class EdgeSettings:
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
         check_address("cloud", self.cloud)
-        require(self.dtype in DTYPES, f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
-        require(
-            self.quantize in QUANTIZATIONS,
-            f"quantize must be one of {', '.join(QUANTIZATIONS)}, not {self.quantize!r}",
-        )
-        require(self.threads >= 0, f"threads must be 0 (automatic) or more, not {self.threads}")
+        self.check_model()
         require(1 <= self.max_ahead <= 256, f"max_ahead must be between 1 and 256, not {self.max_ahead}")
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
         require(self.give_up_after_s >= 0, "give_up_after_s can't be negative")

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from concurrent.futures import ThreadPoolExecutor
 
-import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
 from common.codec import EDGE_SERVICE
-from common.errors import EventSpecError, SettingsError
-from common.rpc import channel_options
+from common.errors import EventSpecError
+from common.server import DaemonServer, run_daemon
 from edge.answering import Answering
 from edge.config import EdgeSettings
 from edge.link import GrpcLink, LinkSettings
@@ -31,8 +26,7 @@ class EdgeDaemon:
         self._thread = DraftingThread()
         self._files = ThreadPoolExecutor(max_workers=2, thread_name_prefix="files")
         self._link = GrpcLink(LinkSettings(settings.cloud, settings.max_message_bytes))
-        self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=channel_options(settings.max_message_bytes))
+        self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes)
         self.address = ""
 
     async def start(self) -> None:
@@ -47,20 +41,7 @@ class EdgeDaemon:
         service = EdgeService(
             answering, drafter=drafter.name, cloud=self._settings.cloud, sessions=self._settings.sessions
         )
-        self._server.add_generic_rpc_handlers((service.handlers(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((EDGE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        try:
-            port = self._server.add_insecure_port(self._settings.listen)
-        except RuntimeError as error:
-            raise SettingsError(
-                f"can't listen on {self._settings.listen}: is another daemon there? Choose another --listen"
-            ) from error
-        host = self._settings.listen.rpartition(":")[0]
-        self.address = self._settings.listen if self._settings.listen.startswith("unix:") else f"{host}:{port}"
-        await self._server.start()
-        for name in ("", EDGE_SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self.address = await self._server.start(service.handlers(), self._settings.listen)
         log.info("drafter %s", drafter.name)
         await self._greet(service, drafter.tokenizer.hash)
 
@@ -77,7 +58,6 @@ class EdgeDaemon:
 
     async def stop(self) -> None:
         """End everything."""
-        await self._health.enter_graceful_shutdown()
         await self._server.stop(self._settings.grace_s)
         await self._link.close()
         self._thread.close()
@@ -86,14 +66,4 @@ class EdgeDaemon:
 
 async def serve(settings: EdgeSettings) -> None:
     """Run until SIGINT or SIGTERM. Prints one line when ready."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    daemon = EdgeDaemon(settings)
-    try:
-        await daemon.start()
-        print(f"eventspec-edge ready on {daemon.address}", flush=True)
-        await stop.wait()
-    finally:
-        await daemon.stop()
+    await run_daemon(EdgeDaemon(settings), "eventspec-edge")

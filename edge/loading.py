@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -20,12 +19,12 @@ def load_drafter(settings: EdgeSettings) -> DrafterModel:
     Raises:
         ModelError: the model can't be loaded.
     """
-    torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) // 2))
+    torch.set_num_threads(settings.torch_threads)
     folder = Path(settings.model) if settings.model else shipped_drafter()
     model = EventGPT.from_pretrained(
         folder,
         dtype=settings.dtype,
-        quantization=None if settings.quantize == "none" else settings.quantize,  # type: ignore[arg-type]
+        quantization=settings.quantization,
         device=settings.device,
     )
     return DrafterModel(folder.resolve().name, model, Tokenizer.from_folder(folder))
