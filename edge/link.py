@@ -6,6 +6,7 @@ come out as `LinkError`, refusals by the cloud as the error they stand for.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -56,12 +57,34 @@ class GrpcStream:
 
     def __init__(self, call: Any) -> None:
         self._call = call
+        self._reading: asyncio.Future[Any] | None = None
+        self._writes = asyncio.Lock()
+
+    # A read or write that is cancelled makes grpc.aio cancel the whole call, and an asker that goes away cancels
+    # whatever is under way: the goodbye would be lost, the session parked. So both are shielded.
+
+    async def _write(self, data: bytes) -> None:
+        async def in_order() -> None:
+            async with self._writes:
+                await self._call.write(data)
+
+        writing = asyncio.ensure_future(in_order())
+        writing.add_done_callback(_retrieve)
+        await asyncio.shield(writing)
+
+    async def _read(self) -> Any:
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._call.read())
+            self._reading.add_done_callback(_retrieve)
+        data = await asyncio.shield(self._reading)
+        self._reading = None
+        return data
 
     async def send(self, message: EdgeMessage) -> int:
         """Send; returns the bytes on the wire."""
         data = codec.encode_edge_message(message)
         try:
-            await self._call.write(data)
+            await self._write(data)
         except grpc.RpcError as error:
             raise error_of_status(error) from error
         except Exception as error:  # grpc.aio raises InvalidStateError and others once the call is over
@@ -71,7 +94,7 @@ class GrpcStream:
     async def receive(self) -> tuple[CloudMessage, int]:
         """The next message and its bytes."""
         try:
-            data = await self._call.read()
+            data = await self._read()
         except grpc.RpcError as error:
             raise error_of_status(error) from error
         if data is grpc.aio.EOF:
@@ -81,13 +104,20 @@ class GrpcStream:
     async def close(self) -> None:
         """Half-close, let the cloud finish, then drop the call."""
         try:
-            await self._call.done_writing()
-            while await self._call.read() is not grpc.aio.EOF:
+            async with self._writes:
+                await self._call.done_writing()
+            while await self._read() is not grpc.aio.EOF:
                 pass
         except Exception:
             pass
         finally:
             self._call.cancel()
+
+
+def _retrieve(done: asyncio.Future[Any]) -> None:
+    """Nobody may be left to hear of a shielded error."""
+    if not done.cancelled():
+        done.exception()
 
 
 @dataclass(frozen=True, slots=True)

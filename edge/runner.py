@@ -7,6 +7,7 @@ session decides; its actions are carried out here. The answer streams out as it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -219,7 +220,8 @@ class AnswerRunner:
             self._reader.cancel()
             self._reader = None
         if stream is not None:
-            await asyncio.wait({asyncio.ensure_future(stream.close())}, timeout=1.0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stream.close(), timeout=1.0)
 
     async def _clean_up(self) -> None:
         self._session.cancel(self._clock())
