@@ -181,6 +181,8 @@ class EngineProcess:
             with contextlib.suppress(zmq.ZMQError):
                 await socket.send_multipart(pack(STOP))
         if process is not None and process.returncode is None:
+            if socket is None:  # it is loading and hears nothing yet
+                process.kill()
             try:
                 await asyncio.wait_for(process.wait(), 5.0)
             except TimeoutError:
