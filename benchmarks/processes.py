@@ -63,7 +63,7 @@ class DaemonProcess:
             LinkError: it ended, or took too long; the message has its last words.
         """
         if not self._ready.wait(timeout) or not self.address:
-            state = "ended" if self.process.poll() is not None else f"wasn't ready within {timeout:.0f} s"
+            state = "ended" if self._ready.is_set() else f"wasn't ready within {timeout:.0f} s"
             raise LinkError(f"the daemon {self.name} {state}:\n" + "\n".join(self.log[-12:]))
 
     def stop(self, grace: float = 8.0) -> int:
