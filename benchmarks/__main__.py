@@ -10,13 +10,10 @@ from typing import Annotated
 
 import typer
 
-from common.errors import EventSpecError
+from common.cli import make_app, run_app
 
-app = typer.Typer(
-    help="Measures eventspec on this machine. Ratios are taken within one run; absolute times are this machine's.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = make_app(
+    "Measures eventspec on this machine. Ratios are taken within one run; absolute times are this machine's."
 )
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
@@ -52,13 +49,9 @@ def figures(
 
 
 def main() -> None:
-    """Entry point; errors end in one line and status 2, Ctrl-C and SIGTERM leave no process behind."""
+    """Entry point; Ctrl-C and SIGTERM leave no process behind."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
-    try:
-        app()
-    except EventSpecError as error:
-        typer.echo(f"eventspec-bench: {error}", err=True)
-        sys.exit(2)
+    run_app(app, "eventspec-bench")
 
 
 if __name__ == "__main__":

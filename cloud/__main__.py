@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cloud.config import CloudSettings
-from common.errors import EventSpecError
+from common.cli import make_app, run_app
 from common.settings import load_settings
 
-app = typer.Typer(
-    help="The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = make_app("The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer.")
 
 
 @app.callback()
@@ -105,12 +99,8 @@ def info(
 
 
 def main() -> None:
-    """Entry point; errors of the user's end in one line and status 2."""
-    try:
-        app()
-    except EventSpecError as error:
-        typer.echo(f"eventspec-cloud: {error}", err=True)
-        sys.exit(2)
+    """Entry point."""
+    run_app(app, "eventspec-cloud")
 
 
 if __name__ == "__main__":

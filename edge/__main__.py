@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from common.errors import EventSpecError, PromptError
+from common.cli import make_app, run_app
+from common.errors import PromptError
 from edge.events_cli import app as events_app
 
-app = typer.Typer(
-    help="The edge side of eventspec: reads events and video, drafts answers, streams them to the cloud.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = make_app("The edge side of eventspec: reads events and video, drafts answers, streams them to the cloud.")
 app.add_typer(events_app, name="events")
 
 
@@ -195,12 +190,8 @@ def status(
 
 
 def main() -> None:
-    """Entry point; errors of the user's end in one line and status 2, Ctrl-C in status 130."""
-    try:
-        app()
-    except EventSpecError as error:
-        typer.echo(f"eventspec-edge: {error}", err=True)
-        sys.exit(2)
+    """Entry point."""
+    run_app(app, "eventspec-edge")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    help=(
-        "Make the tiny pair. In order: `data`, `target`, `drafter`, `evaluate`, `pack`. "
-        "Everything is a function of its seed, and everything that takes long goes on where it was left."
-    ),
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
+from common.cli import make_app, run_app
+
+app = make_app(
+    "Make the tiny pair. In order: `data`, `target`, `drafter`, `evaluate`, `pack`. "
+    "Everything is a function of its seed, and everything that takes long goes on where it was left."
 )
 
 DataFolder = Annotated[Path, typer.Option(help="Folder of the training data.")]
@@ -101,14 +98,8 @@ def pack(
 
 
 def main() -> None:
-    """Entry point of `eventspec-train`; errors of this project end in one line and status 2."""
-    from common.errors import EventSpecError
-
-    try:
-        app()
-    except EventSpecError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(2) from None
+    """Entry point."""
+    run_app(app, "eventspec-train")
 
 
 if __name__ == "__main__":
