@@ -48,7 +48,7 @@ SETTINGS: dict[str, Any] = {
     "sessions": 4,
     "max_message_bytes": 65_536,
     "max_video_bytes": 40_000,
-    "open_timeout_s": 0.1,
+    "open_timeout_s": 30.0,
     "grace_s": 0.2,
 }
 
@@ -255,9 +255,9 @@ async def test_an_empty_stream(served: Cloud) -> None:
     assert "ended before its Open" in failure.message
 
 
-async def test_a_silent_peer(served: Cloud) -> None:
-    peer = served.peer()
-    (failure,) = await peer.hear_end()
+async def test_a_silent_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(monkeypatch, open_timeout_s=0.1) as served:
+        (failure,) = await served.peer().hear_end()
     assert isinstance(failure, Failure)
     assert "no Open within 0.1 s" in failure.message
 
@@ -447,8 +447,9 @@ async def test_a_port_in_use_is_one_clear_error(monkeypatch: pytest.MonkeyPatch)
 # ------------------------------------------------------------------------------------------------------------- video
 
 
-async def test_a_video_for_nobody(served: Cloud, clip: Clip) -> None:
-    code, words = await served.refused_video(whole(clip, "no-such-session"))
+async def test_a_video_for_nobody(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
+    async with serving(monkeypatch, open_timeout_s=0.1) as served:
+        code, words = await served.refused_video(whole(clip, "no-such-session"))
     assert code is grpc.StatusCode.NOT_FOUND
     assert "no such session" in words
 
