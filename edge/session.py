@@ -137,6 +137,7 @@ class EdgeSession:
     _epoch: int = 0
     _draft_id: int = 0
     _attempts: int = 0
+    _fruitless: int = 0  # streams since the last token
     _lost_since: float | None = None
     _drafter_ready: bool = False
     _drafter_error: EventSpecError | None = None
@@ -287,6 +288,7 @@ class EdgeSession:
             if message.video_needed:
                 self._actions.append(SendVideo())
         self.phase = Phase.STREAMING
+        self._fruitless += 1
         self.figures.opened_at = self.figures.opened_at or now
         self._lost_since = None
         self.length.limit(message.max_draft)
@@ -308,7 +310,7 @@ class EdgeSession:
         self.committed.extend(fresh)
         if self.sent[: len(self.committed)] != self.committed:
             self.sent = list(self.committed)
-        self._attempts = 0
+        self._attempts = self._fruitless = 0
         self.figures.commit(commit, len(fresh), now)
         self.length.learn(commit)
         if self._consistent:
@@ -360,13 +362,13 @@ class EdgeSession:
             self._end(complete, now=now)
             return
         waited = now - self._lost_since
-        if waited >= self.settings.give_up_after or self._attempts >= self.settings.give_up_attempts:
+        if waited >= self.settings.give_up_after or self._fruitless >= self.settings.give_up_attempts:
             if self.settings.drafts:
                 self._go_alone(f"no link for {waited:.0f} s", now)
             else:
                 self._end(error=LinkError(f"the cloud can't be reached: {error}"), now=now)
             return
-        delay = min(self.settings.backoff_first * 2**self._attempts, self.settings.backoff_longest)
+        delay = min(self.settings.backoff_first * 2 ** min(self._attempts, 30), self.settings.backoff_longest)
         self._attempts += 1
         self._connect(min(now + delay, self._lost_since + self.settings.give_up_after))
 
