@@ -291,10 +291,10 @@ def test_a_failed_connect_is_tried_again() -> None:
     assert sent.message.committed == ()
 
 
-def give_up(shell: Shell) -> list[Action]:
+def give_up(shell: Shell, attempts: int = 1_000) -> list[Action]:
     """Refuse every connection until the session stops trying."""
     shell.tell("link_lost", LinkError("down"))
-    for _ in range(1_000):
+    for _ in range(attempts):
         if shell.phase() is not Phase.LOST:
             return shell.actions
         shell.now = max(shell.now, only(shell.actions, Connect)[-1].at)
@@ -334,6 +334,15 @@ def test_cloud_only_without_a_cloud_is_an_error() -> None:
     give_up(shell)
     (done,) = only(shell.actions, Done)
     assert isinstance(done.error, LinkError)
+
+
+def test_the_time_to_give_up_is_the_users() -> None:
+    shell = Shell(give_up_after=4_000.0)
+    shell.stream()
+    started = shell.now
+    give_up(shell, 3_000)
+    assert shell.phase() is Phase.ALONE
+    assert 4_000 <= shell.now - started < 4_010
 
 
 def test_streams_that_bring_nothing_are_given_up_too() -> None:
