@@ -37,8 +37,9 @@ def channel_options(max_message_bytes: int = 8 << 20) -> list[tuple[str, Any]]:
         ("grpc.so_reuseport", 0),
         # reconnecting is the session's business, with its own backoff
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 250),
+        # ... and this is the time that connecting may take: two round trips of the slowest link
+        ("grpc.min_reconnect_backoff_ms", 3_000),
     ]
 
 

@@ -132,6 +132,7 @@ class GrpcLink:
     """gRPC to a cloud daemon."""
 
     def __init__(self, settings: LinkSettings) -> None:
+        self.settings = settings
         options = channel_options(settings.max_message_bytes)
         # without a pool of its own, gRPC would put both channels onto one TCP connection
         separate = [*options, ("grpc.use_local_subchannel_pool", 1)]
