@@ -30,6 +30,12 @@ from tests.e2e.pairs import ask, children, engine_of, family, talkative
 
 LONG = 300
 READY = 100.0  # seconds that a daemon may take to start on a machine that is busy with other things
+# `python -m edge`, also where this process ignores SIGINT (as jobs in the background do) and its children would too
+ASKER = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
 SAMPLED = SamplingParams(1.0, top_p=0.95, seed=7)
 
 
@@ -196,7 +202,7 @@ def test_an_edge_that_found_no_cloud_uses_it_when_it_comes(stage: Stage, clip: C
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_an_asker_that_dies_frees_its_session(stage: Stage, clip: ClipQuestion, blow: signal.Signals) -> None:
     stage.cloud.ensure()
-    command = [sys.executable, "-m", "edge", "ask", clip.question, "--events", str(clip.events)]
+    command = [sys.executable, "-c", ASKER, "ask", clip.question, "--events", str(clip.events)]
     command += ["--video", str(clip.video), "--edge", stage.patient, "--max-tokens", "500"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asker:
         assert asker.stdout is not None

@@ -178,6 +178,27 @@ async def test_a_clip_that_breaks_while_it_is_sent_is_told_as_such(monkeypatch: 
         await stream.close()
 
 
+async def test_a_slow_link_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connecting takes round trips of its own: gRPC must not give up between them."""
+    async with linked(monkeypatch) as (engine, direct):
+        host, _, port = direct.settings.address.rpartition(":")
+
+        async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65_536):
+                asyncio.get_running_loop().call_later(0.4, writer.write, data)
+            writer.close()
+
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
+
+        async with await asyncio.start_server(forward, "127.0.0.1", 0) as proxy:
+            slow = LinkSettings(f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+            link = GrpcLink(slow)
+            assert await link.info(timeout=30.0) == engine.info  # one call, without a second attempt
+            await link.close()
+
+
 async def test_nobody_there_is_a_lost_link() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
