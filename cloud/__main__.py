@@ -87,6 +87,7 @@ def info(
     import grpc
 
     from common import codec
+    from common.errors import LinkError
     from common.rpc import error_of_status
 
     with grpc.insecure_channel(address) as channel:
@@ -94,7 +95,10 @@ def info(
         try:
             reply = call(codec.encode_info_request(), timeout=5.0)
         except grpc.RpcError as error:
-            raise error_of_status(error) from error
+            known = error_of_status(error)
+            if isinstance(known, LinkError):
+                known = LinkError(f"no cloud daemon answers at {address}: start one with `eventspec-cloud serve`")
+            raise known from error
     typer.echo(json.dumps(dataclasses.asdict(codec.decode_info(reply)), indent=1))
 
 

@@ -189,11 +189,8 @@ class Simulation:
             return
         if self._down():
             error = LinkError("down")
-            self.at(
-                self.now + 0.001,
-                lambda: self._tell(client, lambda: client.session.link_lost(error, self.now)),
-            )
-            client.session._connect_pending = False
+            failed = client.session.connect_failed
+            self.at(self.now + 0.001, lambda: self._tell(client, lambda: failed(error, self.now)))
             return
         client.stream = next(self._streams)
         self._tell(client, lambda: client.session.connected(self.now))
