@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from edge.events.formats import save_events
 from edge.video import read_frames, write_video
+from training.data.batches import Pair
 from training.data.shards import HELD_OUT, encode_question, scene_events, seen_frames, shrink
 from training.evaluation.cases import pixels_of
 from training.evaluation.target import choices
@@ -103,9 +104,9 @@ def _is_right(target: TargetLearner, tokenizer: Tokenizer, frames: ByteArray, qu
     pairs = []
     for question in questions:
         prompt, answer = encode_question(tokenizer, question)
-        pairs.append((prompt[1:], answer))
+        pairs.append(Pair(prompt[1:], answer))
     own = choices(target, prefix_of(target, tokenizer), pixels, pairs)
-    return all(list(answer) == chosen for (_, answer), chosen in zip(pairs, own, strict=True))
+    return all(list(pair.answer) == chosen for pair, chosen in zip(pairs, own, strict=True))
 
 
 def _motions(scene: Scene) -> list[str]:

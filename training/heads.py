@@ -48,6 +48,31 @@ def track_heads(learner: Learner) -> Heads:
     return Heads([*sizes, 2], learner.language.config.hidden_size)
 
 
+def bind_heads(learner: Learner) -> Heads:
+    """Heads for text tokens that are about one thing: which is it, and what is it like?"""
+    sizes = [VIDEO_FIELDS[field] for field in _LOOKS] + list(TRACK_FIELDS.values())
+    return Heads(sizes, learner.language.config.hidden_size)
+
+
+def bind_loss(heads: Heads, hidden: Tensor, about: Tensor, looks: Tensor, tracks: Tensor) -> Tensor:
+    """Mean cross entropy over the attributes of the things that tokens are about.
+
+    Args:
+        heads: of `bind_heads`.
+        hidden: [B, M, hidden], states of the text.
+        about: int64 [B, M], the thing's rank where a token is about one, -1 elsewhere.
+        looks: int64 [B, T, 16, fields] of `video_labels`.
+        tracks: int64 [B, T, 16, fields] of `track_labels`.
+    """
+    rows, columns = torch.nonzero(about >= 0, as_tuple=True)
+    labels = torch.cat([looks[..., : len(_LOOKS)], tracks], dim=-1).flatten(1, 2)  # [B, T * 16, fields]
+    mine = labels[rows, :, len(_LOOKS) + _RANK] == about[rows, columns][:, None]
+    goals = labels[rows, mine.int().argmax(1)]  # a thing's labels are the same wherever it is seen
+    labelled = mine.any(1)  # a thing that shares its patch with another in every frame has none
+    goals, scores = goals[labelled], heads(hidden[rows, columns][labelled])
+    return torch.stack([cross_entropy(score, goals[:, index]) for index, score in enumerate(scores)]).mean()
+
+
 def patch_loss(heads: Heads, patches: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Loss, and the share of things with all attributes (places aside) right.
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from training.attention import ATTENTION_NAME
 from training.data.batches import Shards, pack_pairs
 from training.growth import grow
-from training.heads import patch_heads, patch_loss, track_heads
+from training.heads import bind_heads, patch_heads, patch_loss, track_heads
 from training.models import Learner, normalise
 from training.objective import TRACK_DEPTH, Dense, Prefix, answer_loss, watch_loss
 from training.plan import Phase
@@ -75,7 +75,10 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(seed + 500)
             self.patch_heads, self.track_heads = patch_heads(learner), track_heads(learner)
-        self.heads = nn.ModuleDict({"patches": self.patch_heads, "tracks": self.track_heads})
+            self.bind_heads = bind_heads(learner)
+        self.heads = nn.ModuleDict(
+            {"patches": self.patch_heads, "tracks": self.track_heads, "binding": self.bind_heads}
+        )
         folder.mkdir(parents=True, exist_ok=True)
         saved = torch.load(self.checkpoint, weights_only=True) if self.checkpoint.exists() else None
         if saved is not None:
@@ -178,7 +181,7 @@ class Trainer:
         dense = None
         if phase.goal in ("tracks", "watch"):
             looks, tracks = self.shards.labels(scenes), self.shards.tracks(scenes)
-            dense = Dense(self.patch_heads, self.track_heads, looks, tracks)
+            dense = Dense(self.patch_heads, self.track_heads, self.bind_heads, looks, tracks)
         if dense is not None and phase.goal == "watch":
             return watch_loss(self.learner, self.prefix, pixels, dense)
         rng = np.random.default_rng([self.seed, self.phase, self.step])

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from training.data.batches import PackedText, packed_mask, packed_positions
 from training.data.labels import GRID
-from training.heads import Heads, patch_loss, track_loss
+from training.heads import Heads, bind_loss, patch_loss, track_loss
 from training.models import DRAFTER_TEMPLATE, DrafterLearner, Learner
 from training.tokenizer import BOS
 
@@ -39,14 +39,15 @@ class Dense:
     `looks` int64 [B, T, 16, fields] are `video_labels`, `tracks` int64 [B, T, 16, fields] are `track_labels`.
     """
 
-    def __init__(self, patch: Heads, track: Heads, looks: Tensor, tracks: Tensor) -> None:
-        self.patch, self.track, self.looks, self.tracks = patch, track, looks, tracks
+    def __init__(self, patch: Heads, track: Heads, bind: Heads, looks: Tensor, tracks: Tensor) -> None:
+        self.patch, self.track, self.bind, self.looks, self.tracks = patch, track, bind, looks, tracks
         self._seen: list[Tensor] = []
 
     @contextmanager
     def listening(self, learner: Learner) -> Iterator[None]:
         """Keep what the vision tower and the middle layer of the language model put out meanwhile."""
-        spots: list[nn.Module] = [learner.vision_end, learner.language.layers[TRACK_DEPTH - 1]]
+        layers = learner.language.layers
+        spots: list[nn.Module] = [learner.vision_end, layers[TRACK_DEPTH - 1], layers[len(layers) * 3 // 4 - 1]]
         handles = [spot.register_forward_hook(self._keep) for spot in spots]
         try:
             yield
@@ -56,11 +57,15 @@ class Dense:
 
     def loss(self, prefix: Prefix) -> tuple[Tensor, Tensor]:
         """Loss of patches and tracks, and the share of things whose motion and speed are right."""
-        patches, hidden = self._seen
+        patches, hidden = self._seen[:2]
         first, tokens = len(prefix.before), self.looks.shape[1] * (GRID * GRID + 1)
         seen, _ = patch_loss(self.patch, patches, self.looks.flatten(0, 1))
         followed, right = track_loss(self.track, hidden[:, first : first + tokens], self.looks, self.tracks)
         return 0.5 * seen + followed, right
+
+    def binding_loss(self, text: PackedText) -> Tensor:
+        """Loss of what text tokens know about the thing that they are about."""
+        return bind_loss(self.bind, self._seen[2][:, -text.ids.shape[1] :], text.about, self.looks, self.tracks)
 
     def _keep(self, _module: nn.Module, _inputs: object, output: Any) -> None:
         self._seen.append(output[0] if isinstance(output, tuple) else output)
@@ -90,7 +95,9 @@ def answer_loss(
         logits, goals = answer_logits(learner, prefix, pixels, text)
     loss = cross_entropy(logits.float(), goals)
     right = (logits.detach().argmax(-1) == goals).float().mean()
-    return (loss + dense.loss(prefix)[0] if dense else loss), right
+    if dense:
+        loss = loss + dense.loss(prefix)[0] + dense.binding_loss(text)
+    return loss, right
 
 
 def watch_loss(learner: Learner, prefix: Prefix, pixels: Tensor, dense: Dense) -> tuple[Tensor, Tensor]:

@@ -50,7 +50,9 @@ TARGET_PLAN = (
     Phase("track", "tracks", steps=500, rate=1.2e-3, batch=16, layers=4),
     Phase("watch", "watch", steps=728, rate=1.0e-3, batch=32, layers=4),
     Phase("answer", "tracks", steps=1860, rate=1.0e-3, batch=16, layers=4),
-    Phase("deepen", "tracks", steps=2400, rate=8e-4, batch=8, layers=8, least_things=2, warm=0.05),
+    Phase("deepen", "tracks", steps=430, rate=8e-4, batch=8, layers=8, least_things=2, warm=0.15),
+    Phase("settle", "tracks", steps=510, rate=8e-4, batch=8, layers=8, warm=0.02),
+    Phase("bind", "tracks", steps=1500, rate=7e-4, batch=8, layers=8, warm=0.03),
 )
 
 DRAFTER_PLAN = (

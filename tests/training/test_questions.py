@@ -50,6 +50,7 @@ def meant(scene: Scene, text: str) -> Thing:
 def test_a_question_points_at_one_thing_and_the_answer_is_true_of_it(kind: str) -> None:
     for scene, question in every(kind):
         thing = meant(scene, question.text)
+        assert scene.things[question.about] == thing
         words = re.findall(r"[a-z]+", question.answer.lower())
         for family, own in ((COLOURS, thing.colour), (SHAPES, thing.shape), (SIZES, thing.size)):
             assert {word for word in words if word in family} <= {own}

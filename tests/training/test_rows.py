@@ -16,7 +16,7 @@ from common.tokenizer import Tokenizer as RuntimeTokenizer
 from edge.eventgpt.prompt import EVENT_PLACEHOLDER, prompt_ids
 from tests.training.samples import micro
 from training.attention import ATTENTION_NAME
-from training.data.batches import Shards, pack_pairs, packed_mask, packed_positions
+from training.data.batches import Pair, Shards, pack_pairs, packed_mask, packed_positions
 from training.data.shards import encode_question, shrink, video_frames
 from training.growth import grow
 from training.models import DRAFTER_TEMPLATE, normalise
@@ -25,7 +25,11 @@ from training.tokenizer import VOCABULARY
 from training.world.questions import Question
 from training.world.scenes import sample_scene
 
-PAIRS = [([11, 12, 13], [14, 15, 2]), ([21, 22], [23, 2]), ([31, 32, 33, 34], [35, 36, 37, 38, 2])]
+PAIRS = [
+    Pair([11, 12, 13], [14, 15, 2]),
+    Pair([21, 22], [23, 2], about={1: 2}),
+    Pair([31, 32, 33, 34], [35, 36, 37, 38, 2]),
+]
 
 
 def test_pairs_lie_one_after_the_other() -> None:
@@ -35,6 +39,7 @@ def test_pairs_lie_one_after_the_other() -> None:
     assert text.offsets[0, 6:10].tolist() == [0, 1, 2, 3]
     assert text.goals[0, :6].tolist() == [-100, -100, 14, 15, 2, -100]
     assert (text.owner[1, 6:] == -1).all()
+    assert text.about[0].tolist() == [-1] * 7 + [2] + [-1] * 12
     assert packed_positions(text.offsets, 7)[0, :14].tolist() == [*range(7), *range(7, 13), 7]
 
 
@@ -81,10 +86,10 @@ def test_the_target_learner_computes_what_the_whole_model_computes(tokenizer: To
     learner = micro("target")
     prefix = prefix_of(learner, tokenizer)
     pixels = torch.randn(1, 8, 3, 56, 56)
-    prompt, answer = PAIRS[0]
+    prompt, answer, _ = PAIRS[0]
     ids = [*prefix.before, *[VOCABULARY + 1] * 136, *prefix.after, *prompt, *answer]
     with torch.no_grad():
-        mine, _ = answer_logits(learner, prefix, pixels, pack_pairs([[(prompt, answer)]], room=6))
+        mine, _ = answer_logits(learner, prefix, pixels, pack_pairs([PAIRS[:1]], room=6))
         whole = learner.model(input_ids=torch.tensor([ids]), pixel_values_videos=pixels).logits[0]
     torch.testing.assert_close(mine, whole[-4:-1], atol=2e-5, rtol=1e-4)
 

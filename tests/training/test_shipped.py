@@ -20,6 +20,7 @@ from edge.eventgpt.prompt import prompt_ids
 from edge.events import raster
 from edge.events.formats import load_events
 from edge.video import open_clip
+from training.data.batches import Pair
 from training.evaluation.target import choices
 from training.models import DrafterLearner, normalise
 from training.objective import prefix_of
@@ -76,7 +77,7 @@ def test_the_served_drafter_drafts_what_the_evaluation_counts(drafter: EventGPT)
         answer = [*tokenizer.encode(item["answer"], bos=False), EOS]
         prompt = prompt_ids(item["question"], tokenizer, drafter.config.prompt_template)
         mine = prompt[prompt.index(-200) + 1 + len(prefix_of(learner, raw).after) :]
-        counted = choices(learner, prefix_of(learner, raw), pixels, [(mine, answer)])[0]
+        counted = choices(learner, prefix_of(learner, raw), pixels, [Pair(mine, answer)])[0]
         served = Drafter(drafter, vocab_size=tokenizer.vocab_size)
         served.prefill(prompt, frames)
         drafts = []

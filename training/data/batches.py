@@ -7,10 +7,11 @@ while the prefix is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,18 @@ from torch import Tensor
 
 from common.errors import SettingsError
 from training.data.labels import TRACK_FIELDS
+from training.data.naming import Name, Namer, names_of
+from training.tokenizer import pair_tokenizer
 
 PADDING = -1
-Pair = tuple[Sequence[int], Sequence[int]]
-"""Ids of the prompt's own part and of the answer (EOS included)."""
+
+
+class Pair(NamedTuple):
+    """Ids of the prompt's own part and of the answer (EOS included); ranks of things by places that are about them."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+    about: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +43,14 @@ class PackedText:
         owner: int64 [B, M], the number of the pair from 0, or `PADDING`.
         offsets: int64 [B, M], the position within the pair.
         goals: int64 [B, M], the id to predict after this token, or -100 where there is no loss.
+        about: int64 [B, M], the rank of the thing that this place is about (see `Pair`), -1 elsewhere.
     """
 
     ids: Tensor
     owner: Tensor
     offsets: Tensor
     goals: Tensor
+    about: Tensor
 
 
 def pack_pairs(rows: Sequence[Sequence[Pair]], room: int) -> PackedText:
@@ -51,9 +62,10 @@ def pack_pairs(rows: Sequence[Sequence[Pair]], room: int) -> PackedText:
     shape = (len(rows), room)
     ids, offsets = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     owner, goals = np.full(shape, PADDING, np.int64), np.full(shape, -100, np.int64)
+    about = np.full(shape, -1, np.int64)
     for row, pairs in enumerate(rows):
         at = 0
-        for number, (prompt, answer) in enumerate(pairs):
+        for number, (prompt, answer, things) in enumerate(pairs):
             size = len(prompt) + len(answer)
             if at + size > room:
                 if at == 0:
@@ -63,8 +75,10 @@ def pack_pairs(rows: Sequence[Sequence[Pair]], room: int) -> PackedText:
             owner[row, at : at + size] = number
             offsets[row, at : at + size] = np.arange(size)
             goals[row, at + len(prompt) - 1 : at + size - 1] = answer
+            for place, rank in things.items():
+                about[row, at + place] = rank
             at += size
-    return PackedText(*(torch.from_numpy(array) for array in (ids, owner, offsets, goals)))
+    return PackedText(*(torch.from_numpy(array) for array in (ids, owner, offsets, goals, about)))
 
 
 def packed_mask(owner: Tensor, prefix: int) -> Tensor:
@@ -111,6 +125,7 @@ class Shards:
         self._tracks = [np.load(path) for path in tracks] if sense == "frames" else []
         self._text: list[dict[str, npt.NDArray[Any]]] = [dict(np.load(folder / f"{name}.text.npz")) for name in names]
         self._size = len(self._frames[0])
+        self._namer = Namer(pair_tokenizer())
 
     def __len__(self) -> int:
         """Number of scenes."""
@@ -152,14 +167,25 @@ class Shards:
         picked = np.stack([self._tracks[i // self._size][i % self._size] for i in scenes])
         return torch.from_numpy(picked.astype(np.int64))
 
+    def _names(self, scene: int) -> dict[Name, int]:
+        if not self._tracks:
+            return {}
+        shard, local = divmod(scene, self._size)
+        return names_of(self._labels[shard][local], self._tracks[shard][local])
+
     def pairs(self, scene: int, rng: np.random.Generator) -> list[Pair]:
         """All pairs of a scene in random order, without the line break that ends the prefix."""
         text, local = self._text[scene // self._size], scene % self._size
         per_scene = len(text["answers"]) // self._size
+        things = self._names(scene)
         found: list[Pair] = []
         for index in rng.permutation(per_scene) + local * per_scene:
             start, end = text["starts"][index : index + 2]
             tokens = text["tokens"][start:end].tolist()
             split = int(text["answers"][index])
-            found.append((tokens[1:split], tokens[split:]))
+            prompt, answer = tokens[1:split], tokens[split:]
+            about = {len(prompt) + place: rank for place, rank in self._namer.find(answer, things).items()}
+            if text["about"][index] >= 0:
+                about[len(prompt) - 1] = int(text["about"][index])
+            found.append(Pair(prompt, answer, about))
         return found

@@ -5,8 +5,8 @@ For each shard `NAME`:
   `NAME.video_labels.npy` int8 [S, 8, 16, 5], `NAME.track_labels.npy` int8 [S, 8, 16, 4]
 - `NAME.events.npy` uint8 [S, 5, 56, 56, 3]: the drafter's event frames;
   `NAME.event_labels.npy` int8 [S, 5, 16, 6]
-- `NAME.text.npz`: `tokens` uint16 [n], `starts` int64 [S * Q + 1], and `answers` int32 [S * Q], the place in
-  each pair where its answer begins
+- `NAME.text.npz`: `tokens` uint16 [n], `starts` int64 [S * Q + 1], and for each of the S * Q pairs `answers` int32,
+  the place where its answer begins, and `about` int8, the thing that it asks about (-1: no single one)
 
 Scenes of training shards and held-out scenes come from disjoint seeds.
 """
@@ -108,7 +108,7 @@ def _write_video(folder: Path, name: str, scenes: list[Scene], tokenizer: Tokeni
     np.save(folder / f"{name}.video_labels.npy", np.stack([video_labels(scene, times) for scene in scenes]))
     np.save(folder / f"{name}.track_labels.npy", np.stack([track_labels(scene, times) for scene in scenes]))
     tokens: list[int] = []
-    starts, answers = [0], []
+    starts, answers, about = [0], [], []
     for scene in scenes:
         rng = np.random.default_rng([scene.seed, 0xA5C])
         for question in sample_questions(scene, QUESTIONS, rng):
@@ -116,11 +116,13 @@ def _write_video(folder: Path, name: str, scenes: list[Scene], tokenizer: Tokeni
             tokens += [*prompt, *answer]
             starts.append(len(tokens))
             answers.append(len(prompt))
+            about.append(question.about)
     np.savez(
         folder / f"{name}.text.npz",
         tokens=np.array(tokens, np.uint16),
         starts=np.array(starts, np.int64),
         answers=np.array(answers, np.int32),
+        about=np.array(about, np.int8),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
+from training.data.batches import Pair
 from training.evaluation.cases import Case
 from training.evaluation.target import choices
 from training.models import DrafterLearner
@@ -71,8 +72,8 @@ def measure(
     """The drafter's acceptance against the target's `answers` to the `cases`."""
     found = Acceptance()
     for case, given in zip(cases, answers, strict=True):
-        pairs = [(prompt, answer) for (prompt, _), answer in zip(case.pairs, given, strict=True)]
-        for (_, answer), own, question in zip(
+        pairs = [Pair(pair.prompt, answer) for pair, answer in zip(case.pairs, given, strict=True)]
+        for (_, answer, _), own, question in zip(
             pairs, choices(learner, prefix, case.events, pairs), case.questions, strict=True
         ):
             flags = [a == b for a, b in zip(answer, own, strict=True)]

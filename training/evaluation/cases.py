@@ -49,7 +49,7 @@ def held_out(count: int, tokenizer: Tokenizer, first: int = 0) -> Iterator[Case]
         yield Case(
             scene=scene,
             questions=questions,
-            pairs=tuple((prompt[1:], answer) for prompt, answer in pairs),
+            pairs=tuple(Pair(prompt[1:], answer) for prompt, answer in pairs),
             video=pixels_of(shrink(video_frames(scene))),
             events=pixels_of(events),
         )

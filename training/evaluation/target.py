@@ -26,14 +26,14 @@ def choices(learner: Learner, prefix: Prefix, pixels: torch.Tensor, pairs: Seque
         pixels: [T, 3, S, S] of one scene.
         pairs: questions and answers about it.
     """
-    room = sum(len(prompt) + len(answer) for prompt, answer in pairs)
+    room = sum(len(pair.prompt) + len(pair.answer) for pair in pairs)
     text = pack_pairs([pairs], room)
     logits, _ = answer_logits(learner, prefix, pixels[None], text)
     best = logits[:, :VOCABULARY].argmax(-1).tolist()
     found, at = [], 0
-    for _, answer in pairs:
-        found.append(best[at : at + len(answer)])
-        at += len(answer)
+    for pair in pairs:
+        found.append(best[at : at + len(pair.answer)])
+        at += len(pair.answer)
     return found
 
 
@@ -45,8 +45,8 @@ def greedy_answers(learner: TargetLearner, prefix: Prefix, case: Case) -> list[l
     """
     own = choices(learner, prefix, case.video, case.pairs)
     return [
-        list(answer) if list(answer) == chosen else _generate(learner, prefix, case, prompt)
-        for (prompt, answer), chosen in zip(case.pairs, own, strict=True)
+        list(pair.answer) if list(pair.answer) == chosen else _generate(learner, prefix, case, pair.prompt)
+        for pair, chosen in zip(case.pairs, own, strict=True)
     ]
 
 
@@ -72,7 +72,7 @@ def accuracy(cases: Sequence[Case], answers: Sequence[Sequence[Sequence[int]]]) 
     """Right answers and questions by kind; an answer is right if it is the expected one to the last token."""
     table: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for case, given in zip(cases, answers, strict=True):
-        for question, (_, expected), answer in zip(case.questions, case.pairs, given, strict=True):
-            table[question.kind][0] += list(answer) == list(expected)
+        for question, pair, answer in zip(case.questions, case.pairs, given, strict=True):
+            table[question.kind][0] += list(answer) == list(pair.answer)
             table[question.kind][1] += 1
     return {kind: (right, asked) for kind, (right, asked) in sorted(table.items())}

@@ -21,14 +21,17 @@ _MARGIN = 6.0  # a thing closer to a middle line than this is in no corner
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question with its answer. `kind` names the type."""
+    """One question with its answer. `kind` names the type; `about` is the thing it points at, -1 if none."""
 
     kind: str
     text: str
     answer: str
+    about: int = -1
 
 
-Maker = Callable[[Scene, np.random.Generator], tuple[str, str] | None]
+Made = tuple[str, str] | tuple[str, str, Thing]
+"""Question, answer, and the thing that the question points at."""
+Maker = Callable[[Scene, np.random.Generator], Made | None]
 
 
 def _pick(rng: np.random.Generator, options: list[str]) -> str:
@@ -45,67 +48,67 @@ def _target(scene: Scene, rng: np.random.Generator, hide: Callable[[Thing], str]
     return None
 
 
-def _colour(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
+def _colour(scene: Scene, rng: np.random.Generator) -> Made | None:
     found = _target(scene, rng, lambda thing: thing.colour)
     if found is None:
         return None
     thing, ref = found
     if rng.random() < 0.5:
-        return f"Name the colour of {ref}.", f"It is {thing.colour}."
+        return f"Name the colour of {ref}.", f"It is {thing.colour}.", thing
     text = _pick(rng, [f"What colour is {ref}?", f"Which colour does {ref} have?"])
-    return text, f"The {thing.shape} is {thing.colour}."
+    return text, f"The {thing.shape} is {thing.colour}.", thing
 
 
-def _shape(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
+def _shape(scene: Scene, rng: np.random.Generator) -> Made | None:
     found = _target(scene, rng, lambda thing: thing.shape)
     if found is None:
         return None
     thing, ref = found
     if rng.random() < 0.5:
-        return f"Name the shape of {ref}.", f"It is a {thing.shape}."
+        return f"Name the shape of {ref}.", f"It is a {thing.shape}.", thing
     text = _pick(rng, [f"What shape is {ref}?", f"Which shape does {ref} have?"])
-    return text, f"The {thing.size} {thing.colour} object is a {thing.shape}."
+    return text, f"The {thing.size} {thing.colour} object is a {thing.shape}.", thing
 
 
-def _size(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
+def _size(scene: Scene, rng: np.random.Generator) -> Made | None:
     found = _target(scene, rng, lambda thing: thing.size)
     if found is None:
         return None
     thing, ref = found
     if rng.random() < 0.5:
-        return f"Is {ref} small or large?", f"It is {thing.size}."
-    return f"How big is {ref}?", f"The {thing.colour} {thing.shape} is {thing.size}."
+        return f"Is {ref} small or large?", f"It is {thing.size}.", thing
+    return f"How big is {ref}?", f"The {thing.colour} {thing.shape} is {thing.size}.", thing
 
 
-def _direction(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
+def _direction(scene: Scene, rng: np.random.Generator) -> Made | None:
     found = _target(scene, rng, lambda thing: thing.motion or "still")
     if found is None:
         return None
     thing, ref = found
     act = f"moves {thing.motion}" if thing.motion else "stands still"
     if rng.random() < 0.4:
-        return f"In which direction does {ref} go?", f"It {act}."
+        return f"In which direction does {ref} go?", f"It {act}.", thing
     text = _pick(rng, [f"Which way does {ref} move?", f"Where does {ref} go?"])
-    return text, f"The {name(thing)} {act}."
+    return text, f"The {name(thing)} {act}.", thing
 
 
-def _speed(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
+def _speed(scene: Scene, rng: np.random.Generator) -> Made | None:
     found = _target(scene, rng, lambda thing: thing.speed or "still")
     if found is None:
         return None
     thing, ref = found
     act = f"moves {thing.speed}" if thing.speed else "stands still"
     if rng.random() < 0.4:
-        return f"At what speed does {ref} move?", f"It {act}."
-    return _pick(rng, [f"How fast is {ref}?", f"How fast does {ref} move?"]), f"The {name(thing)} {act}."
+        return f"At what speed does {ref} move?", f"It {act}.", thing
+    return _pick(rng, [f"How fast is {ref}?", f"How fast does {ref} move?"]), f"The {name(thing)} {act}.", thing
 
 
-def _act(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
+def _act(scene: Scene, rng: np.random.Generator) -> Made | None:
     found = _target(scene, rng, lambda thing: thing.motion or "still")
     if found is None:
         return None
     thing, ref = found
-    return _pick(rng, [f"What does {ref} do?", f"What happens to {ref}?"]), f"The {name(thing)} {acts(thing)}."
+    return _pick(rng, [f"What does {ref} do?", f"What happens to {ref}?"]), f"The {name(thing)} {acts(thing)}.", thing
 
 
 def _corner(thing: Thing, time: float) -> str | None:
@@ -115,7 +118,7 @@ def _corner(thing: Thing, time: float) -> str | None:
     return f"{'upper' if y < SENSOR / 2 else 'lower'} {'left' if x < SENSOR / 2 else 'right'}"
 
 
-def _place(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
+def _place(scene: Scene, rng: np.random.Generator) -> Made | None:
     found = _target(scene, rng, None)
     if found is None:
         return None
@@ -128,9 +131,9 @@ def _place(scene: Scene, rng: np.random.Generator) -> tuple[str, str] | None:
         return None
     if end:
         text = _pick(rng, [f"Where is {ref} at the end?", f"Where does {ref} end?"])
-        return text, f"The {name(thing)} ends in the {corner}."
+        return text, f"The {name(thing)} ends in the {corner}.", thing
     text = _pick(rng, [f"Where is {ref} at the start?", f"Where does {ref} start?"])
-    return text, f"The {name(thing)} starts in the {corner}."
+    return text, f"The {name(thing)} starts in the {corner}.", thing
 
 
 def _count_moving(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
@@ -256,7 +259,10 @@ _WEIGHTS = np.array([weight for _, weight in KINDS.values()]) / sum(weight for _
 def ask(scene: Scene, kind: str, rng: np.random.Generator) -> Question | None:
     """A question of this kind, or None where the scene has no unambiguous one."""
     made = KINDS[kind][0](scene, rng)
-    return Question(kind, *made) if made else None
+    if made is None:
+        return None
+    text, answer, *thing = made
+    return Question(kind, text, answer, scene.things.index(thing[0]) if thing else -1)
 
 
 def sample_questions(scene: Scene, count: int, rng: np.random.Generator) -> list[Question]:
