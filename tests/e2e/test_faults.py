@@ -58,7 +58,8 @@ class Cloud:
 
     def begin(self) -> DaemonProcess:
         """Start it; not yet ready."""
-        arguments = ("--model", str(self._model), "--sessions", "1", "--threads", "1")
+        # one draft token a pass: however well a drafter knows the answer, it takes long enough to be struck
+        arguments = ("--model", str(self._model), "--sessions", "1", "--threads", "1", "--max-draft", "1")
         self._daemon = start_cloud(*arguments, listen=self.address)
         return self._daemon
 
