@@ -10,7 +10,7 @@ from common.errors import ModelError, SettingsError
 
 Quantization = Literal["4bit", "8bit"]
 
-_BLOCK = 64  # bitsandbytes' CPU kernels want output sizes that this divides
+_BLOCK = 64  # bitsandbytes' CPU kernels want sizes that this divides: outputs always, inputs with a single row
 _INT8_OUTLIER_THRESHOLD = 6.0  # LLM.int8's own default: columns above it are computed unquantised
 # It warns at every 8-bit product that its input is cast, and once that an optional package is missing.
 _CHATTER = ("bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops")
@@ -30,7 +30,7 @@ def check_quantization(quantization: str | None) -> Quantization | None:
 def quantize_linears(root: nn.Module, quantization: Quantization, *, dtype: torch.dtype, device: torch.device) -> int:
     """Replace every `nn.Linear` under `root` by its quantised version on `device`; returns how many.
 
-    Layers whose output size isn't a multiple of 64 stay as they are: the kernels don't take them, and such
+    Layers whose sizes aren't multiples of 64 stay as they are: the kernels don't take them, and such
     layers are too small for it to matter.
 
     Raises:
@@ -40,7 +40,7 @@ def quantize_linears(root: nn.Module, quantization: Quantization, *, dtype: torc
     replaced = 0
     for parent in list(root.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and child.out_features % _BLOCK == 0:
+            if type(child) is nn.Linear and child.out_features % _BLOCK == 0 and child.in_features % _BLOCK == 0:
                 setattr(parent, name, _quantized(bitsandbytes, child, quantization, dtype, device))
                 replaced += 1
     return replaced
