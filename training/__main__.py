@@ -40,7 +40,7 @@ def target(
     threads: Threads = 1,
     limit: Limit = None,
 ) -> None:
-    """Train the target (Video-LLaVA in small). About two hours on one core with bfloat16; Ctrl-C saves."""
+    """Train the target (Video-LLaVA in small): about two hours on one core with bfloat16. Ctrl-C saves."""
     from training.commands import train
 
     train("target", data_folder, out, seed, threads, limit)

@@ -52,7 +52,8 @@ TARGET_PLAN = (
     Phase("answer", "tracks", steps=1860, rate=1.0e-3, batch=16, layers=4),
     Phase("deepen", "tracks", steps=430, rate=8e-4, batch=8, layers=8, least_things=2, warm=0.15),
     Phase("settle", "tracks", steps=510, rate=8e-4, batch=8, layers=8, warm=0.02),
-    Phase("bind", "tracks", steps=1500, rate=7e-4, batch=8, layers=8, warm=0.03),
+    Phase("bind", "tracks", steps=1700, rate=7e-4, batch=8, layers=8, warm=0.03),
+    Phase("finish", "tracks", steps=480, rate=4e-4, batch=8, layers=8, warm=0.03),
 )
 
 DRAFTER_PLAN = (
