@@ -32,6 +32,9 @@ The language model is trained with {TARGET_PLAN[1].layers} layers and then grown
 begin as identities (their output projections are zero) and are trained with the rest. The depth is there for the
 sake of realistic costs; the world would need less.
 
+The plan was found while training: phases were cut and added on the way (docs/lab.md), so a run of it from scratch is the
+same recipe and not the same bits.
+
 ## Measured
 These fp16 weights run in fp32, on {values["held_out_scenes"]} held-out scenes, {values["questions"]} questions; an
 answer is right if it is the expected one to the last token (`eventspec-train evaluate --pair ...` repeats this).
@@ -70,6 +73,9 @@ From scratch, by `eventspec-train data` and `eventspec-train drafter` (seed 0, b
 phase):
 
 {_phases(DRAFTER_PLAN, steps)}
+
+The plan was found while training: phases were cut and added on the way (docs/lab.md), so a run of it from scratch is the
+same recipe and not the same bits.
 
 ## Measured
 These fp16 weights run in fp32, on {values["held_out_scenes"]} held-out scenes, {values["questions"]} questions, against
