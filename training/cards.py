@@ -29,11 +29,11 @@ phase; questions of one scene are packed behind one video prefix; loss on answer
 {_phases(TARGET_PLAN, steps)}
 
 The language model is trained with {TARGET_PLAN[1].layers} layers and then grown to {TARGET_PLAN[-1].layers}: new blocks
-begin as identities (their output projections are zero) and are trained with the rest. The depth is there for the
-sake of realistic costs; the world would need less.
+begin as identities (their output projections are zero) and are trained with the rest. Four layers stall where a
+question has to be bound to one of several things; eight don't, and they cost what a target should cost.
 
-The plan was found while training: phases were cut and added on the way (docs/lab.md), so a run of it from scratch is the
-same recipe and not the same bits.
+The plan was found while training: phases were cut and added on the way (docs/lab.md), so a run of it from
+scratch is the same recipe and not the same bits.
 
 ## Measured
 These fp16 weights run in fp32, on {values["held_out_scenes"]} held-out scenes, {values["questions"]} questions; an
@@ -74,8 +74,8 @@ phase):
 
 {_phases(DRAFTER_PLAN, steps)}
 
-The plan was found while training: phases were cut and added on the way (docs/lab.md), so a run of it from scratch is the
-same recipe and not the same bits.
+The plan was found while training: phases were cut and added on the way (docs/lab.md), so a run of it from
+scratch is the same recipe and not the same bits.
 
 ## Measured
 These fp16 weights run in fp32, on {values["held_out_scenes"]} held-out scenes, {values["questions"]} questions, against
