@@ -18,7 +18,7 @@ from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
 from cloud.messages import Frames, Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
-from cloud.video import VideoDecoder, VideoLimits
+from cloud.video import Sampled, VideoDecoder, VideoLimits
 from common import codec
 from common.errors import (
     EventSpecError,
@@ -202,15 +202,21 @@ class _VideoReceiver:
         self._size = engine.frames.size
         self._sent = 0
         self._busy_ns = 0
+        self._missing = header.frames  # packets with a shown frame that are still to come
+        self._finished = False
 
     def push(self, packets: tuple[VideoPacket, ...] | None) -> Frames | None:
         """Decode packets (None: the end); the target's frames among them, preprocessed, or None."""
         started = time.perf_counter_ns()
-        if packets is None:
-            sampled = self._decoder.finish()
-        else:
+        sampled: Sampled = []
+        if packets is not None and not self._finished:
             self.packets += len(packets)
+            self._missing -= sum(packet.shown for packet in packets)
             sampled = [frame for packet in packets for frame in self._decoder.push(packet)]
+        # the last shown packet is as good as the end: its frames ride with the others', in one prefill
+        if not self._finished and (packets is None or self._missing <= 0):
+            self._finished = True
+            sampled += self._decoder.finish()
         pixels = clip_pixels([frame for _, frame in sampled], self._size) if sampled else None
         self._busy_ns += time.perf_counter_ns() - started
         if pixels is None:
