@@ -29,7 +29,7 @@ from common.errors import (
 )
 from common.failures import failure_of
 from common.frames import clip_pixels
-from common.rpc import status_of
+from common.rpc import abort
 from common.types import Close, Open
 from common.video import VideoHeader, VideoPacket
 
@@ -142,7 +142,7 @@ class SpeculationService:
         try:
             frames, size = await self._take_video(requests)
         except EventSpecError as error:
-            await context.abort(status_of(error), str(error))
+            await abort(context, error)
         return codec.encode_video_reply(frames, size)
 
     async def _take_video(self, requests: AsyncIterator[bytes]) -> tuple[int, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NoReturn, cast
 
 import grpc
+import grpc.aio
 
 from common.errors import EventSpecError, LinkError
 from common.failures import ERRORS, failure_of
@@ -19,6 +21,9 @@ _STATUSES = {
     FailureCode.ENGINE: grpc.StatusCode.INTERNAL,
     FailureCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
+
+_MARK = "eventspec-failure"
+_KNOWN = frozenset(code.value for code in FailureCode)
 
 
 def channel_options(max_message_bytes: int = 8 << 20) -> list[tuple[str, Any]]:
@@ -43,15 +48,24 @@ def channel_options(max_message_bytes: int = 8 << 20) -> list[tuple[str, Any]]:
     ]
 
 
-def status_of(error: EventSpecError) -> grpc.StatusCode:
-    """The gRPC status of an error."""
-    return _STATUSES[failure_of(error).code]
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecError) -> NoReturn:
+    """End a call with the status of `error`, marked as this project's own."""
+    code = failure_of(error).code
+    await context.abort(_STATUSES[code], str(error), trailing_metadata=((_MARK, code.value),))
+    raise AssertionError("abort returns to nobody")
 
 
 def error_of_status(error: grpc.RpcError) -> EventSpecError:
-    """The error behind a failed call; anything that isn't ours is a lost link."""
-    code, details = error.code(), error.details() or ""
-    for failure_code, status in _STATUSES.items():
-        if status is code and failure_code is not FailureCode.UNAVAILABLE:
-            return ERRORS[failure_code](details)
-    return LinkError(details or str(code))
+    """The error behind a failed call.
+
+    gRPC itself uses the same statuses, e.g. INTERNAL for a peer that died in the middle of a frame: only what bears the
+    project's mark is a peer's word; all else is a lost link (or a message over the limit, which stays too large).
+    """
+    details = error.details() or ""
+    metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    for key, value in metadata:
+        if key == _MARK and value in _KNOWN:
+            return ERRORS[FailureCode(value)](details)
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return ERRORS[FailureCode.CAPACITY](details)
+    return LinkError(details or str(error.code()))

@@ -12,7 +12,7 @@ import grpc.aio
 from common import codec
 from common.ask import AskEvent, AskRequest, EdgeStatus
 from common.errors import CapacityError, EventSpecError
-from common.rpc import status_of
+from common.rpc import abort
 
 
 class Answers(Protocol):
@@ -53,7 +53,7 @@ class EdgeService:
                 async for event in events:
                     yield codec.encode_ask_event(event)
         except EventSpecError as error:
-            await context.abort(status_of(error), str(error))
+            await abort(context, error)
         finally:
             self._running -= 1
 
