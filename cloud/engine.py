@@ -141,6 +141,7 @@ class Engine:
             opened_at=now,
             slot=slot,
             available=shape.video_start if shape.video_length else shape.length,
+            least_chunk=self.limits.budget.least_chunk,
         )
         self._free.remove(slot)
         self._sessions[message.session_id] = session

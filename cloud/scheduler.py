@@ -14,10 +14,11 @@ from cloud.session import Feed, Session
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of one packed forward, in tokens."""
+    """Limits of one packed forward, in tokens. Fewer than `least_chunk` of an unfinished prompt wait for more."""
 
     prompt_chunk: int = 512
     answering: int = 4096
+    least_chunk: int = 16
 
 
 @dataclass(frozen=True, slots=True)

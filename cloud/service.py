@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
@@ -160,12 +161,13 @@ class SpeculationService:
                 if not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
                     raise SessionError("there is no such session to join this video to; open it first")
                 receiver = await self._receiver(session_id, header)
-            await self._push(session_id, receiver, packets)
+            if packets:
+                await self._push(session_id, receiver, packets)
         if receiver is None or header is None:
             raise MessageError("an empty video stream")
         if receiver.packets < header.frames:
             raise LinkError(f"the video ended after {receiver.packets} of {header.frames} packets")
-        await self._push(session_id, receiver, None)
+        await self._push(session_id, receiver, ())
         return header.frames, size
 
     async def _refuse_video(self, session_id: str) -> NoReturn:
@@ -182,19 +184,26 @@ class SpeculationService:
             await self._engine.send(session_id, VideoFailed(str(error)))
             raise
 
-    async def _push(self, session_id: str, receiver: _VideoReceiver, packets: tuple[VideoPacket, ...] | None) -> None:
+    async def _push(self, session_id: str, receiver: _VideoReceiver, packets: tuple[VideoPacket, ...]) -> None:
+        """Decode packets (none: the end); frames go to the engine in groups, so that it need not wait for the last."""
         loop = asyncio.get_running_loop()
-        try:
-            frames = await loop.run_in_executor(self._decoding, receiver.push, packets)
-        except VideoFormatError as error:
-            await self._engine.send(session_id, VideoFailed(str(error)))
-            raise
-        if frames is not None:
-            await self._engine.send(session_id, frames)
+        receiver.take(packets)
+        more = True
+        while more:
+            try:
+                frames, more = await loop.run_in_executor(self._decoding, receiver.work)
+            except VideoFormatError as error:
+                await self._engine.send(session_id, VideoFailed(str(error)))
+                raise
+            if frames is not None:
+                await self._engine.send(session_id, frames)
+
+
+_GROUP = 4  # frames: a larger group waits for its last frame, a smaller one costs the target a forward more
 
 
 class _VideoReceiver:
-    """Decodes one video; runs in a decoding thread."""
+    """Decodes one video; `work` runs in a decoding thread."""
 
     def __init__(self, header: VideoHeader, limits: VideoLimits, engine: EngineClient) -> None:
         self.packets = 0
@@ -202,21 +211,44 @@ class _VideoReceiver:
         self._size = engine.frames.size
         self._sent = 0
         self._busy_ns = 0
-        self._missing = header.frames  # packets with a shown frame that are still to come
+        self._shown = self._missing = header.frames  # packets with a shown frame that are still to come
+        self._waiting: deque[VideoPacket] = deque()
+        self._ended = False
         self._finished = False
 
-    def push(self, packets: tuple[VideoPacket, ...] | None) -> Frames | None:
-        """Decode packets (None: the end); the target's frames among them, preprocessed, or None."""
+    def take(self, packets: tuple[VideoPacket, ...]) -> None:
+        """Packets that came; none: the end."""
+        self.packets += len(packets)
+        self._waiting.extend(packets)
+        self._ended = not packets
+
+    def work(self) -> tuple[Frames | None, bool]:
+        """Decode until there is a group of the target's frames, or nothing more to decode.
+
+        Returns:
+            Frames, preprocessed, or None; and whether there is more to decode at once.
+        """
         started = time.perf_counter_ns()
         sampled: Sampled = []
-        if packets is not None and not self._finished:
-            self.packets += len(packets)
-            self._missing -= sum(packet.shown for packet in packets)
-            sampled = [frame for packet in packets for frame in self._decoder.push(packet)]
-        # the last shown packet is as good as the end: its frames ride with the others', in one prefill
-        if not self._finished and (packets is None or self._missing <= 0):
+        while self._waiting and not self._finished and len(sampled) < _GROUP:
+            packet = self._waiting.popleft()
+            self._missing -= packet.shown
+            sampled += self._decoder.push(packet)
+            # the last shown packet is as good as the end: its frames ride with the others'
+            if self._missing <= 0:
+                self._finish(sampled)
+        if self._finished and any(packet.shown for packet in self._waiting):
+            raise VideoFormatError(f"the video has more than the {self._shown} frames that its header says")
+        if self._ended:
+            self._finish(sampled)
+        return self._preprocessed(sampled, started), bool(self._waiting) and not self._finished
+
+    def _finish(self, sampled: Sampled) -> None:
+        if not self._finished:
             self._finished = True
             sampled += self._decoder.finish()
+
+    def _preprocessed(self, sampled: Sampled, started: int) -> Frames | None:
         pixels = clip_pixels([frame for _, frame in sampled], self._size) if sampled else None
         self._busy_ns += time.perf_counter_ns() - started
         if pixels is None:

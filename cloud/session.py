@@ -44,7 +44,10 @@ class Feed:
 
 @dataclass
 class Session:
-    """State of one answer. `prompt_length` counts video features too, `available` what of it can be fed."""
+    """State of one answer.
+
+    `prompt_length` counts video features too, `available` what of it can be fed (from `least_chunk` tokens on).
+    """
 
     open: Open
     prompt_length: int
@@ -55,6 +58,7 @@ class Session:
     opened_at: float
     slot: int = -1
     available: int = 0
+    least_chunk: int = 1
     kv_length: int = 0
     epoch: int = 0
     committed: list[int] = field(default_factory=list)
@@ -176,7 +180,8 @@ class Session:
             return None
         if not self.prefilled:
             feedable = self.known_length if self.available >= self.prompt_length else self.available
-            return self.waiting_since if feedable > self.kv_length else None
+            least = 1 if feedable >= self.known_length else self.least_chunk
+            return self.waiting_since if feedable - self.kv_length >= least else None
         if self.kv_length < self.known_length - 1 or self.pending or self._eager:
             return self.waiting_since
         return self.waiting_since + self.open.patience_ms / 1e3

@@ -40,7 +40,7 @@ from common.types import (
     StepTimings,
     Tensor,
 )
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 
 M = TypeVar("M", bound=Message)
 K = TypeVar("K")
@@ -83,6 +83,7 @@ _MODES = {
     Mode.STREAM_TO_CLOUD: edge_pb.MODE_STREAM_TO_CLOUD,
     Mode.CLOUD_ONLY: edge_pb.MODE_CLOUD_ONLY,
     Mode.EDGE_ONLY: edge_pb.MODE_EDGE_ONLY,
+    Mode.EDGE_VISION: edge_pb.MODE_EDGE_VISION,
 }
 
 
@@ -275,13 +276,14 @@ def _commit_from(m: pb.Commit) -> Commit:
 def encode_cloud_message(message: CloudMessage) -> bytes:
     """`SpeculateResponse` bytes."""
     match message:
-        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed):
+        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay):
             body = pb.Opened(
                 session_id=session_id,
                 max_tokens=max_tokens,
                 max_draft=max_draft,
                 committed_length=committed_length,
                 video_needed=video_needed,
+                replay=replay,
             )
             response = pb.SpeculateResponse(opened=body)
         case Commit():
@@ -289,9 +291,13 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
         case Progress(stage, start_us, duration_us):
             progress = pb.Progress(stage=_STAGES[stage], start_us=start_us, duration_us=duration_us)
             response = pb.SpeculateResponse(progress=progress)
-        case Finished(reason, length, target_passes, stale_drafts):
+        case Finished(reason, length, target_passes, stale_drafts, overruns):
             finished = pb.Finished(
-                reason=_REASONS[reason], length=length, target_passes=target_passes, stale_drafts=stale_drafts
+                reason=_REASONS[reason],
+                length=length,
+                target_passes=target_passes,
+                stale_drafts=stale_drafts,
+                replay_overruns=overruns,
             )
             response = pb.SpeculateResponse(finished=finished)
         case Failure(code, text, retryable):
@@ -310,7 +316,7 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
     match _body(response):
         case "opened":
             o = response.opened
-            return Opened(o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
+            return Opened(o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed, o.replay)
         case "commit":
             return _commit_from(response.commit)
         case "progress":
@@ -318,7 +324,8 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
             return Progress(_reverse(_STAGES, p.stage, "stage"), p.start_us, p.duration_us)
         case "finished":
             f = response.finished
-            return Finished(_reverse(_REASONS, f.reason, "finish reason"), f.length, f.target_passes, f.stale_drafts)
+            reason = _reverse(_REASONS, f.reason, "finish reason")
+            return Finished(reason, f.length, f.target_passes, f.stale_drafts, f.replay_overruns)
         case _:
             x = response.failure
             return Failure(_reverse(_CODES, x.code, "failure code"), x.message, x.retryable)
@@ -327,8 +334,8 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
 # -------------------------------------------------------------------------------------------------- video
 
 
-def encode_video_header(session_id: str, header: VideoHeader) -> bytes:
-    """First `StreamVideoRequest` bytes of a video."""
+def encode_video_header(session_id: str, header: VideoHeader, packets: Iterable[VideoPacket] = ()) -> bytes:
+    """First `StreamVideoRequest` bytes of a video: what it is, and its first packets."""
     message = pb.StreamVideoRequest(
         session_id=session_id,
         header=pb.VideoHeader(
@@ -341,24 +348,54 @@ def encode_video_header(session_id: str, header: VideoHeader) -> bytes:
             time_base_den=header.time_base_den,
         ),
     )
+    _add_packets(message, packets)
     return message.SerializeToString()
 
 
 def encode_video_packets(packets: Iterable[VideoPacket]) -> bytes:
     """Later `StreamVideoRequest` bytes of a video."""
     message = pb.StreamVideoRequest()
-    for p in packets:
-        message.packets.add(index=p.index, pts=p.pts, dts=p.dts, keyframe=p.keyframe, data=p.data)
+    _add_packets(message, packets)
     return message.SerializeToString()
 
 
-def decode_video_message(data: bytes) -> tuple[str, VideoHeader | None, tuple[VideoPacket, ...]]:
-    """A `StreamVideoRequest`: session id and header (first message only), and packets.
+def _add_packets(message: pb.StreamVideoRequest, packets: Iterable[VideoPacket]) -> None:
+    for p in packets:
+        message.packets.add(index=p.index, pts=p.pts, dts=p.dts, keyframe=p.keyframe, data=p.data)
+
+
+def encode_features_header(session_id: str, header: FeaturesHeader) -> bytes:
+    """First `StreamVideoRequest` bytes of a video that comes as features."""
+    about = pb.FeaturesHeader(vision_fingerprint=header.vision_fingerprint, frames=header.frames)
+    return pb.StreamVideoRequest(session_id=session_id, features_header=about).SerializeToString()
+
+
+def encode_features(features: Iterable[FrameFeatures]) -> bytes:
+    """Later `StreamVideoRequest` bytes of a video that comes as features."""
+    message = pb.StreamVideoRequest()
+    for f in features:
+        message.features.add(index=f.index, features=_tensor_to(f.features))
+    return message.SerializeToString()
+
+
+VideoMessage = tuple[str, VideoHeader | FeaturesHeader | None, tuple[VideoPacket, ...] | tuple[FrameFeatures, ...]]
+
+
+def decode_video_message(data: bytes) -> VideoMessage:
+    """A `StreamVideoRequest`: session id and header (first message only), and packets or features.
 
     Raises:
-        MessageError: malformed.
+        MessageError: malformed, or packets and features in one.
     """
     m = _parse(pb.StreamVideoRequest, data)
+    if m.HasField("features_header") or m.features:
+        if m.HasField("header") or m.packets:
+            raise MessageError("a video comes as packets or as features, not as both")
+        about = m.features_header
+        announced = None
+        if m.HasField("features_header"):
+            announced = FeaturesHeader(about.vision_fingerprint, about.frames)
+        return m.session_id, announced, tuple(FrameFeatures(f.index, _tensor_from(f.features)) for f in m.features)
     header = None
     if m.HasField("header"):
         h = m.header

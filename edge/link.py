@@ -178,14 +178,14 @@ class GrpcLink:
 
 
 def _video_messages(session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> Iterable[bytes]:
-    yield codec.encode_video_header(session_id, header)
+    named = False  # the header rides with the first packets
     batch: list[VideoPacket] = []
     size = 0
     for packet in packets:
         batch.append(packet)
         size += len(packet.data)
         if size >= _VIDEO_MESSAGE_BYTES:
-            yield codec.encode_video_packets(batch)
-            batch, size = [], 0
-    if batch:
-        yield codec.encode_video_packets(batch)
+            yield codec.encode_video_packets(batch) if named else codec.encode_video_header(session_id, header, batch)
+            named, batch, size = True, [], 0
+    if batch or not named:
+        yield codec.encode_video_packets(batch) if named else codec.encode_video_header(session_id, header, batch)

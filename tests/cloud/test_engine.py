@@ -53,7 +53,18 @@ def test_alone_the_target_answers(bench: Bench) -> None:
     assert stages == [Stage.VIDEO_DECODE, Stage.VISION_ENCODE, Stage.PREFILL]
 
 
-def test_the_prompt_before_the_video_is_fed_before_it_comes(bench: Bench) -> None:
+def test_a_few_tokens_before_the_video_wait_for_it(bench: Bench) -> None:
+    bench.give(opening())
+    bench.run()
+    assert bench.runner.rows == []
+    assert bench.engine.next_due() is None
+    bench.give(pixels())
+    bench.run()
+    assert bench.answer() == truth()
+
+
+def test_the_prompt_before_the_video_is_fed_before_it_comes() -> None:
+    bench = Bench(limits=EngineLimits(budget=Budget(least_chunk=1)))
     bench.give(opening())
     bench.run()
     assert bench.runner.rows == [1]
