@@ -15,6 +15,7 @@ class Mode(Enum):
     STREAM_TO_CLOUD = "stream_to_cloud"
     CLOUD_ONLY = "cloud_only"
     EDGE_ONLY = "edge_only"
+    EDGE_VISION = "edge_vision"
 
 
 @dataclass(frozen=True, slots=True)

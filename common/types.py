@@ -147,13 +147,17 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The cloud's accepted limits. `video_needed` is False where a resumed session still holds its video."""
+    """The cloud's accepted limits. `video_needed` is False where a resumed session still holds its video.
+
+    `replay` names the stage-time profile (`common/replay.py`) that the cloud's stages are padded to, if any.
+    """
 
     session_id: str
     max_tokens: int
     max_draft: int
     committed_length: int = 0
     video_needed: bool = True
+    replay: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +197,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is complete. `target_passes` counts the forward passes that chose at least one of its tokens."""
+    """The answer is complete. `target_passes` counts the forward passes that chose at least one of its tokens.
+
+    `replay_overruns` counts the engine's padded stages, meanwhile, that took longer than their profile by themselves.
+    """
 
     reason: FinishReason
     length: int
     target_passes: int = 0
     stale_drafts: int = 0
+    replay_overruns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +220,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What `GetInfo` tells: whether two sides fit, and the limits at the door."""
+    """What `GetInfo` tells: whether two sides fit, and the limits at the door.
+
+    `vision_fingerprint` tells whether an edge's features are this target's; `replay` is as in `Opened`.
+    """
 
     wire_version: int
     model_name: str
@@ -228,6 +239,8 @@ class ServerInfo:
     max_draft: int
     max_message_bytes: int
     max_video_bytes: int
+    replay: str = ""
+    vision_fingerprint: str = ""
 
 
 EdgeMessage = Open | Draft | Cancel | Close

@@ -1,8 +1,10 @@
-"""A video as encoded packets: what the edge reads from a clip and the cloud decodes."""
+"""A video as encoded packets: what the edge reads from a clip and the cloud decodes. Or as the target's features."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from common.types import Tensor
 
 NOT_SHOWN = -(2**63)
 
@@ -48,3 +50,22 @@ class VideoPacket:
     def shown(self) -> bool:
         """True if the packet's frame is one of the header's `frames`."""
         return self.pts != NOT_SHOWN
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesHeader:
+    """What a cloud must know before the first features: whose they are, and of how many frames.
+
+    `vision_fingerprint` is the hash of the vision side that makes them (`common.vision.TargetVision`).
+    """
+
+    vision_fingerprint: str
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFeatures:
+    """The features [tokens a frame, hidden] of one frame; `index` is its place among those that the target looks at."""
+
+    index: int
+    features: Tensor
