@@ -13,10 +13,12 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_STREAM_TO_CLOUD: _ClassVar[Mode]
     MODE_CLOUD_ONLY: _ClassVar[Mode]
     MODE_EDGE_ONLY: _ClassVar[Mode]
+    MODE_EDGE_VISION: _ClassVar[Mode]
 MODE_UNSPECIFIED: Mode
 MODE_STREAM_TO_CLOUD: Mode
 MODE_CLOUD_ONLY: Mode
 MODE_EDGE_ONLY: Mode
+MODE_EDGE_VISION: Mode
 
 class AskRequest(_message.Message):
     __slots__ = ("question", "events_path", "video_path", "mode", "sampling", "max_tokens", "pace", "patience_ms", "draft_length", "window_start_us")

@@ -185,18 +185,20 @@ class SpeculateRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed")
+    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAFT_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_LENGTH_FIELD_NUMBER: _ClassVar[int]
     VIDEO_NEEDED_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     max_tokens: int
     max_draft: int
     committed_length: int
     video_needed: bool
-    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ...) -> None: ...
+    replay: str
+    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ...) -> None: ...
 
 class StepTimings(_message.Message):
     __slots__ = ("queue_us", "forward_us")
@@ -235,16 +237,18 @@ class Progress(_message.Message):
     def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., start_us: _Optional[int] = ..., duration_us: _Optional[int] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("reason", "length", "target_passes", "stale_drafts")
+    __slots__ = ("reason", "length", "target_passes", "stale_drafts", "replay_overruns")
     REASON_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     TARGET_PASSES_FIELD_NUMBER: _ClassVar[int]
     STALE_DRAFTS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_OVERRUNS_FIELD_NUMBER: _ClassVar[int]
     reason: FinishReason
     length: int
     target_passes: int
     stale_drafts: int
-    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., length: _Optional[int] = ..., target_passes: _Optional[int] = ..., stale_drafts: _Optional[int] = ...) -> None: ...
+    replay_overruns: int
+    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., length: _Optional[int] = ..., target_passes: _Optional[int] = ..., stale_drafts: _Optional[int] = ..., replay_overruns: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message", "retryable")
@@ -302,15 +306,35 @@ class VideoPacket(_message.Message):
     data: bytes
     def __init__(self, index: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., keyframe: bool = ..., data: _Optional[bytes] = ...) -> None: ...
 
+class FeaturesHeader(_message.Message):
+    __slots__ = ("vision_fingerprint", "frames")
+    VISION_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    vision_fingerprint: str
+    frames: int
+    def __init__(self, vision_fingerprint: _Optional[str] = ..., frames: _Optional[int] = ...) -> None: ...
+
+class FrameFeatures(_message.Message):
+    __slots__ = ("index", "features")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    features: Tensor
+    def __init__(self, index: _Optional[int] = ..., features: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
 class StreamVideoRequest(_message.Message):
-    __slots__ = ("session_id", "header", "packets")
+    __slots__ = ("session_id", "header", "packets", "features_header", "features")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     HEADER_FIELD_NUMBER: _ClassVar[int]
     PACKETS_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_HEADER_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     header: VideoHeader
     packets: _containers.RepeatedCompositeFieldContainer[VideoPacket]
-    def __init__(self, session_id: _Optional[str] = ..., header: _Optional[_Union[VideoHeader, _Mapping]] = ..., packets: _Optional[_Iterable[_Union[VideoPacket, _Mapping]]] = ...) -> None: ...
+    features_header: FeaturesHeader
+    features: _containers.RepeatedCompositeFieldContainer[FrameFeatures]
+    def __init__(self, session_id: _Optional[str] = ..., header: _Optional[_Union[VideoHeader, _Mapping]] = ..., packets: _Optional[_Iterable[_Union[VideoPacket, _Mapping]]] = ..., features_header: _Optional[_Union[FeaturesHeader, _Mapping]] = ..., features: _Optional[_Iterable[_Union[FrameFeatures, _Mapping]]] = ...) -> None: ...
 
 class StreamVideoResponse(_message.Message):
     __slots__ = ("frames", "bytes")
@@ -325,7 +349,7 @@ class GetInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetInfoResponse(_message.Message):
-    __slots__ = ("wire_version", "model_name", "model_fingerprint", "tokenizer_hash", "vocab_size", "hidden_size", "video_frames", "eos_token_ids", "max_sessions", "max_prompt_tokens", "max_answer_tokens", "max_draft", "max_message_bytes", "max_video_bytes")
+    __slots__ = ("wire_version", "model_name", "model_fingerprint", "tokenizer_hash", "vocab_size", "hidden_size", "video_frames", "eos_token_ids", "max_sessions", "max_prompt_tokens", "max_answer_tokens", "max_draft", "max_message_bytes", "max_video_bytes", "replay", "vision_fingerprint")
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -340,6 +364,8 @@ class GetInfoResponse(_message.Message):
     MAX_DRAFT_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_VIDEO_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FIELD_NUMBER: _ClassVar[int]
+    VISION_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     wire_version: int
     model_name: str
     model_fingerprint: str
@@ -354,4 +380,6 @@ class GetInfoResponse(_message.Message):
     max_draft: int
     max_message_bytes: int
     max_video_bytes: int
-    def __init__(self, wire_version: _Optional[int] = ..., model_name: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., vocab_size: _Optional[int] = ..., hidden_size: _Optional[int] = ..., video_frames: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., max_sessions: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_video_bytes: _Optional[int] = ...) -> None: ...
+    replay: str
+    vision_fingerprint: str
+    def __init__(self, wire_version: _Optional[int] = ..., model_name: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., vocab_size: _Optional[int] = ..., hidden_size: _Optional[int] = ..., video_frames: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., max_sessions: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_video_bytes: _Optional[int] = ..., replay: _Optional[str] = ..., vision_fingerprint: _Optional[str] = ...) -> None: ...
