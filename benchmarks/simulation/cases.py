@@ -1,0 +1,68 @@
+"""What is asked in a simulation: questions with a known answer, and how well a drafter guesses it.
+
+A greedy drafter that is re-conditioned on the committed tokens makes the same guess at a position whatever the draft
+lengths were. So whether it is right is drawn once for each position of each answer, not for each attempt.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+EOS = 2
+FIRST_WORD = 3
+VOCABULARY = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A question. `truth` is the target's answer, its end token included where it ends by itself.
+
+    `guesses` are the drafter's, each after the true tokens before it; None if they are to be drawn.
+    """
+
+    clip: str
+    question: str
+    truth: tuple[int, ...]
+    video_bytes: int
+    video_frames: int = 64
+    text_tokens: int = 28
+    guesses: tuple[int, ...] | None = None
+
+
+class Acceptance(Protocol):
+    """How often a drafter is right."""
+
+    def at(self, position: int) -> float:
+        """Probability of being right at this answer position, all tokens before it being the target's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByPosition:
+    """Probabilities of the first positions; `beyond` for all later ones."""
+
+    rates: tuple[float, ...]
+    beyond: float
+
+    def at(self, position: int) -> float:
+        return self.rates[position] if position < len(self.rates) else self.beyond
+
+
+def draw_guesses(truth: Sequence[int], acceptance: Acceptance, rng: random.Random) -> tuple[int, ...]:
+    """A guess for each position of an answer; a wrong one is another word, never the end."""
+    return tuple(
+        token if rng.random() < acceptance.at(position) else another(token) for position, token in enumerate(truth)
+    )
+
+
+def another(token: int) -> int:
+    """A word that isn't `token`."""
+    return FIRST_WORD + (token - FIRST_WORD + 1) % (VOCABULARY - FIRST_WORD)
+
+
+def made_up_case(number: int, tokens: int, video_bytes: int, rng: random.Random) -> Case:
+    """A question whose answer has `tokens` tokens, the end token included."""
+    words = tuple(rng.randrange(FIRST_WORD, VOCABULARY) for _ in range(tokens - 1))
+    return Case(f"made up {number}", "What happens in the clip?", (*words, EOS), video_bytes)

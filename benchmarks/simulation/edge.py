@@ -1,0 +1,218 @@
+"""An edge in virtual time: one drafter, one link, and the real `EdgeSession` of each of its answers."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from benchmarks.simulation.cases import Case, another
+from benchmarks.simulation.cloud import SimulatedCloud
+from benchmarks.simulation.costs import Costs
+from benchmarks.simulation.link import BulkConnection, LinkFigures, MessageStream, Pipe
+from benchmarks.simulation.timeline import Timeline, Workers
+from common import codec
+from common.errors import EventSpecError
+from common.types import Close, CloudMessage, Draft, EdgeMessage, Open
+from edge.controller import DraftLength
+from edge.session import (
+    Action,
+    Connect,
+    Done,
+    DraftJob,
+    EdgeSession,
+    Phase,
+    Send,
+    SendVideo,
+    SessionSettings,
+)
+
+_VIDEO_MESSAGE = 64 << 10  # packets are gathered into messages of this size (`edge/link.py`)
+_FIRST_MESSAGE = 220  # HTTP/2 headers of a call
+
+
+class SimulatedEdge:
+    """A device: its answers share the drafter's thread, the link and the video's connection."""
+
+    def __init__(
+        self, timeline: Timeline, cloud: SimulatedCloud, costs: Costs, link: LinkFigures, rng: random.Random
+    ) -> None:
+        self.timeline = timeline
+        self.cloud = cloud
+        self.costs = costs
+        self.link = link
+        self.uplink = Pipe(timeline, link, link.uplink, link.uplink_queue, rng)
+        self.downlink = Pipe(timeline, link, link.downlink, link.downlink_queue, rng)
+        self.drafter = Workers(timeline, 1)
+        self.files = Workers(timeline, 2)
+        self.messages_up = MessageStream(timeline, self.uplink)
+        self.messages_down = MessageStream(timeline, self.downlink)
+        self.video = BulkConnection(timeline, self.uplink)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question: what to ask, the drafter's guesses, how to run the session."""
+
+    case: Case
+    guesses: tuple[int, ...]
+    opening: Open
+    settings: SessionSettings
+    draft_length: int = 0
+
+
+class SimulatedAnswer:
+    """Runs one `EdgeSession`, as `edge/runner.py` does; calls `ended` when it is done."""
+
+    def __init__(
+        self, edge: SimulatedEdge, asked: Asked, eos: frozenset[int], ended: Callable[[SimulatedAnswer], None]
+    ) -> None:
+        self.asked = asked
+        self.started_at = edge.timeline.now
+        self.error: EventSpecError | None = None
+        self.session: EdgeSession
+        self._edge = edge
+        self._timeline = edge.timeline
+        self._eos = eos
+        self._ended = ended
+        self._stream = 0
+        self._opened_streams = 0
+        self._primed = True  # the drafter's first token after its prefill needs no pass
+        edge.files.do(edge.costs.load, self._loaded)
+
+    def _loaded(self) -> None:
+        asked, edge = self.asked, self._edge
+        self.session = EdgeSession(
+            opening=asked.opening,
+            settings=asked.settings,
+            eos_token_ids=self._eos,
+            length=DraftLength(asked.draft_length),
+            started_at=self.started_at,
+        )
+        now_ms = (self._timeline.now - self.started_at) * 1e3
+        self.session.figures.stage("load", "edge", 0.0, now_ms)
+        if asked.settings.drafts or not asked.settings.cloud:
+            began = now_ms
+            edge.drafter.do(edge.costs.drafter_prefill, partial(self._prefilled, began))
+        self._act()
+
+    def _prefilled(self, began_ms: float) -> None:
+        self._span("drafter_prefill", began_ms)
+        self._tell(self.session.drafter_ready)
+
+    def _span(self, name: str, began_ms: float) -> None:
+        now_ms = (self._timeline.now - self.started_at) * 1e3
+        self.session.figures.stage(name, "edge", began_ms, now_ms)
+
+    # ------------------------------------------------------------------------------------- what the session wants
+
+    def _tell(self, event: Callable[[float], None]) -> None:
+        event(self._timeline.now)
+        self._act()
+
+    def _act(self) -> None:
+        for action in self.session.drain():
+            self._perform(action)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Connect(at):
+                self._connect(at)
+            case Send(message):
+                self._send(message)
+            case SendVideo():
+                self._send_video()
+            case DraftJob():
+                self._draft(action)
+            case Done(error):
+                self.error = error
+                self._ended(self)
+
+    def _connect(self, at: float) -> None:
+        if self._stream:  # the old stream is closed first, and that takes a round trip
+            self._edge.cloud.detach(self.session.opening.session_id)
+            at = max(at, self._timeline.now + self._edge.link.rtt)
+            self._stream = 0
+        self._timeline.at(at, self._connected)
+
+    def _connected(self) -> None:
+        if self.session.phase is Phase.DONE:
+            return
+        self._opened_streams += 1
+        self._stream = self._opened_streams
+        self._tell(self.session.connected)
+
+    def _send(self, message: EdgeMessage) -> None:
+        if not self._stream:
+            return
+        size = len(codec.encode_edge_message(message))
+        kind = "drafts" if isinstance(message, Draft) else "control"
+        self.session.figures.uplink_bytes[kind] += size
+        on_wire = size + (_FIRST_MESSAGE if isinstance(message, Open) else 0)
+        self._edge.messages_up.send(on_wire, partial(self._reach_front, message, self._stream))
+
+    def _reach_front(self, message: EdgeMessage, stream: int) -> None:
+        self._timeline.after(self._edge.costs.hop_s, partial(self._reach_engine, message, stream))
+
+    def _reach_engine(self, message: EdgeMessage, stream: int) -> None:
+        cloud, session_id = self._edge.cloud, self.session.opening.session_id
+        if isinstance(message, Open) and stream == self._stream:
+            cloud.attach(session_id, partial(self._leave_cloud, stream))
+        cloud.receive(session_id, message)
+        if isinstance(message, Close):
+            cloud.detach(session_id)
+
+    def _leave_cloud(self, stream: int, message: CloudMessage) -> None:
+        size = len(codec.encode_cloud_message(message))
+        self._timeline.after(
+            self._edge.costs.hop_s,
+            lambda: self._edge.messages_down.send(size, partial(self._received, stream, message, size)),
+        )
+
+    def _received(self, stream: int, message: CloudMessage, size: int) -> None:
+        if stream == self._stream:
+            self.session.figures.downlink_bytes += size
+            self._tell(partial(self.session.received, message))
+
+    def _send_video(self) -> None:
+        case, began_ms = self.asked.case, (self._timeline.now - self.started_at) * 1e3
+        sizes = _parts(case.video_bytes, max(1, math.ceil(case.video_bytes / _VIDEO_MESSAGE)))
+        last = len(sizes) - 1
+        receiver = self._edge.cloud.receiver(self.session.opening.session_id, len(sizes), case.video_frames)
+
+        def arrived(index: int) -> None:
+            self._timeline.after(self._edge.costs.hop_s, partial(receiver.arrived, index))
+            if index == last:
+                self.session.figures.uplink_bytes["video"] += case.video_bytes
+                self._timeline.after(self._edge.link.rtt / 2, partial(self._span, "video_upload", began_ms))
+
+        self._edge.video.send([sizes[0] + _FIRST_MESSAGE, *sizes[1:]], arrived)
+
+    # ------------------------------------------------------------------------------------------------ the drafter
+
+    def _draft(self, job: DraftJob) -> None:
+        ids = self._guess(job)
+        passes = len(ids) - (self._primed and not job.base)
+        self._primed = False
+        self._edge.drafter.do(self._edge.costs.draft(passes), lambda: self._tell(partial(self.session.drafted, ids)))
+
+    def _guess(self, job: DraftJob) -> list[int]:
+        """What the drafter says after `job.base`: its guesses while all is true, then words that aren't."""
+        truth, guesses, at = self.asked.case.truth, self.asked.guesses, len(job.base)
+        right = job.base == truth[:at]
+        ids: list[int] = []
+        for position in range(at, at + job.count):
+            true = truth[position] if position < len(truth) else None
+            token = guesses[position] if right and true is not None else another(true or 0)
+            ids.append(token)
+            if token in self._eos:
+                break
+            right = right and token == true
+        return ids
+
+
+def _parts(size: int, count: int) -> Sequence[int]:
+    """`size` bytes in `count` messages of nearly equal size."""
+    return [size * (i + 1) // count - size * i // count for i in range(count)]

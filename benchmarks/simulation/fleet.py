@@ -1,0 +1,231 @@
+"""Many clients in virtual time: who asks what and when, and what came of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from benchmarks.simulation.cases import EOS, Acceptance, Case, draw_guesses
+from benchmarks.simulation.cloud import SimulatedCloud
+from benchmarks.simulation.costs import Costs
+from benchmarks.simulation.edge import Asked, SimulatedAnswer, SimulatedEdge
+from benchmarks.simulation.link import LinkFigures
+from benchmarks.simulation.target import TOKENIZER, KnownTarget
+from benchmarks.simulation.timeline import Timeline
+from cloud.engine import EngineLimits
+from common.errors import EngineError
+from common.types import DrafterInfo, Open, Pace
+from edge.session import SessionSettings
+
+_EOS = frozenset({EOS})
+_DRAFTER = DrafterInfo("simulated", TOKENIZER, 32_000, 1)
+_SLICE = 1.0  # virtual seconds between two looks at the progress
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How questions are answered, in the words of results."""
+
+    paradigm: str
+    mode: str = ""
+    drafts: bool = False
+    pace: Pace = Pace.EAGER
+    patience_ms: int = 200
+    draft_length: int = 0
+
+    @property
+    def label(self) -> str:
+        """Paradigm and mode as one word."""
+        return f"{self.paradigm}/{self.mode}" if self.mode else self.paradigm
+
+
+CLOUD_ONLY = Mode("cloud_only")
+EAGER = Mode("stream_to_cloud", "tokens-eager", drafts=True)
+PATIENT = Mode("stream_to_cloud", "tokens-patient", drafts=True, pace=Pace.PATIENT)
+MODES = {mode.label: mode for mode in (CLOUD_ONLY, EAGER, PATIENT)}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When a client asks.
+
+    Without `per_s` in a closed loop: it thinks for about `think_s` after an answer, then asks again. With it in an
+    open one: questions come by a Poisson process, whether or not the last one is answered.
+
+    Attributes:
+        think_s: mean of an exponential distribution; 0: at once.
+        per_s: questions a second and client.
+        start_s: clients begin spread evenly at random over this time.
+        each: a closed loop's client stops after so many questions; None: at the end of the duration.
+    """
+
+    think_s: float = 5.0
+    per_s: float | None = None
+    start_s: float = 5.0
+    each: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the fleet runs on. `clients_per_edge` clients share an edge's drafter and link."""
+
+    costs: Costs
+    link: LinkFigures = field(default_factory=LinkFigures)
+    slots: int = 8
+    max_ahead: int = 16
+    clients_per_edge: int = 1
+    limits: EngineLimits = field(default_factory=EngineLimits)
+    tokens_per_frame: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What may be asked: a case at random, or in turn; how well the drafter guesses where a case doesn't say."""
+
+    cases: Sequence[Case]
+    acceptance: Acceptance
+    in_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One question's end. `report` has the figures of `docs/report.md`; `failure` says why there is no answer."""
+
+    client: int
+    number: int
+    case: Case
+    started_at: float
+    token_ids: tuple[int, ...]
+    report: dict[str, object]
+    alone: bool = False
+    failure: str = ""
+
+
+@dataclass
+class Totals:
+    """Counters of the cloud over a stretch of time, in seconds and tokens."""
+
+    busy_s: float = 0.0
+    decoding_s: float = 0.0
+    committed: int = 0
+    chosen_passes: int = 0
+    forwards: int = 0
+    batched: int = 0
+
+    def since(self, earlier: Totals) -> Totals:
+        """The difference."""
+        return Totals(*(getattr(self, name) - getattr(earlier, name) for name in self.__dataclass_fields__))
+
+
+@dataclass
+class Fleet:
+    """A simulation: `run` it once. Everything is decided by `seed`."""
+
+    deployment: Deployment
+    mode: Mode
+    questions: Questions
+    clients: int
+    arrivals: Arrivals = Arrivals()
+    seed: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+    unfinished: int = 0
+
+    def __post_init__(self) -> None:
+        on = self.deployment
+        self.timeline = Timeline()
+        prompts = [f"{case.question} [{index}]" for index, case in enumerate(self.questions.cases)]
+        self._prompts = prompts
+        by_prompt = dict(zip(prompts, self.questions.cases, strict=True))
+        self.target = KnownTarget(on.costs, by_prompt, slots=on.slots, tokens_per_frame=on.tokens_per_frame)
+        self.cloud = SimulatedCloud(self.timeline, self.target, on.costs, on.limits)
+        edges = -(-self.clients // on.clients_per_edge)
+        self._edges = [
+            SimulatedEdge(self.timeline, self.cloud, on.costs, on.link, random.Random(f"{self.seed} link {index}"))
+            for index in range(edges)
+        ]
+        self._settings = SessionSettings(max_ahead=on.max_ahead, drafts=self.mode.drafts)
+        self._stop_at = 0.0
+
+    def totals(self) -> Totals:
+        """The cloud's counters up to now."""
+        cloud, stats = self.cloud, self.cloud.engine.stats
+        return Totals(
+            cloud.busy_s,
+            cloud.decoding.busy_s,
+            stats.committed,
+            stats.target_passes,
+            self.target.passes,
+            self.target.batched,
+        )
+
+    def run(
+        self,
+        duration: float,
+        *,
+        warm_up: float = 0.0,
+        drain: float = 600.0,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> Totals:
+        """Ask for `duration` seconds, then let what was asked end, for `drain` seconds at most.
+
+        Returns:
+            The cloud's work between `warm_up` and `duration`.
+        """
+        self._stop_at = duration
+        for client in range(self.clients):
+            rng = random.Random(f"{self.seed} client {client}")
+            first = rng.random() * self.arrivals.start_s
+            if self.arrivals.per_s is not None:
+                first = rng.expovariate(self.arrivals.per_s)
+            self.timeline.at(first, partial(self._ask, client, 0, rng))
+        before = self._advance(warm_up, duration, progress)
+        measured = self._advance(duration, duration, progress).since(before)
+        self._advance(duration + drain, duration, progress)
+        self.cloud.engine.check_integrity()
+        return measured
+
+    def _advance(self, until: float, duration: float, progress: Callable[[float], None]) -> Totals:
+        empty = False
+        while not empty and self.timeline.now < until:
+            empty = self.timeline.run(min(until, self.timeline.now + _SLICE))
+            progress(min(1.0, self.timeline.now / duration) if duration else 1.0)
+        return self.totals()
+
+    def _ask(self, client: int, number: int, rng: random.Random) -> None:
+        if self.timeline.now > self._stop_at:
+            return
+        cases = self.questions.cases
+        index = (client + number) % len(cases) if self.questions.in_turn else rng.randrange(len(cases))
+        case = cases[index]
+        opening = Open(
+            session_id=f"{client:06d}-{number:025d}",  # as long as a daemon's
+            question=self._prompts[index],
+            max_tokens=max(64, len(case.truth)) if case.truth[-1] == EOS else len(case.truth),
+            pace=self.mode.pace,
+            patience_ms=self.mode.patience_ms,
+            drafter=_DRAFTER if self.mode.drafts else DrafterInfo(),
+        )
+        guesses = case.guesses or draw_guesses(case.truth, self.questions.acceptance, rng)
+        asked = Asked(case, guesses, opening, self._settings, self.mode.draft_length)
+        self.unfinished += 1
+        edge = self._edges[client // self.deployment.clients_per_edge]
+        SimulatedAnswer(edge, asked, _EOS, partial(self._ended, client, number, rng))
+        if self.arrivals.per_s is not None:
+            self.timeline.after(rng.expovariate(self.arrivals.per_s), partial(self._ask, client, number + 1, rng))
+
+    def _ended(self, client: int, number: int, rng: random.Random, answer: SimulatedAnswer) -> None:
+        self.unfinished -= 1
+        session, case = answer.session, answer.asked.case
+        ids = tuple(session.answer)
+        alone = session.figures.alone
+        if answer.error is None and not alone and ids != case.truth:
+            raise EngineError(f"an answer differs from the target's own: {ids} instead of {case.truth}")
+        failure = str(answer.error) if answer.error is not None else ""
+        report = session.figures.report(len(ids))
+        self.outcomes.append(Outcome(client, number, case, answer.started_at, ids, report, alone, failure))
+        each = self.arrivals.each
+        if self.arrivals.per_s is None and (each is None or number + 1 < each):
+            think = rng.expovariate(1 / self.arrivals.think_s) if self.arrivals.think_s else 0.0
+            self.timeline.after(think, partial(self._ask, client, number + 1, rng))
