@@ -20,7 +20,7 @@ on a laptop with honest acceptance. The image tower is a copy of the video tower
 
 ## Data
 Scenes of one to three moving shapes (`training/world`), rendered to 2 s of 80 x 80 video; 20,000 scenes with 16
-questions each. Held-out scenes have other seeds.
+questions each, 24 in the last phase. Held-out scenes have other seeds.
 
 ## Training
 From scratch, by `eventspec-train data` and `eventspec-train target` (seed 0, bfloat16 autocast, AdamW, one cycle a
@@ -104,6 +104,7 @@ def _phases(plan: tuple[Phase, ...], steps: dict[str, int]) -> str:
         "watch": "what each video token's thing does",
         "tracks": "answers to questions, and both of these",
         "answers": "answers to questions",
+        "fates": "all of these, and what only the whole clip tells; weak kinds of questions more often",
     }
     for phase in plan:
         taken = steps.get(phase.name, 0)

@@ -35,9 +35,9 @@ _PRINT_EVERY = 100
 def make_data(out: Path, shards: int) -> None:
     """Generate what is missing of the training data."""
     with _progress() as bar:
-        task = bar.add_task("shards", total=2 * shards)
+        task = bar.add_task("shards", total=3 * shards)
         present = sum(1 for _ in out.glob("train-*.done")) if out.exists() else 0
-        bar.update(task, completed=min(present, 2 * shards))
+        bar.update(task, completed=min(present, 3 * shards))
         for name in generate(out, shards, pair_tokenizer()):
             bar.update(task, advance=1, description=name)
 

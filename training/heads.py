@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss
 
-from training.data.labels import EVENT_FIELDS, GRID, TRACK_FIELDS, VIDEO_FIELDS
+from training.data.labels import EVENT_FIELDS, FATE_FIELDS, GRID, LOOK_FIELDS, TRACK_FIELDS, VIDEO_FIELDS
 from training.models import Learner
+from training.world.phrases import NUMBERS
 
 _PLACE_FIELDS = 2
-_LOOKS = ("colour", "shape", "size")
 _RANK = list(TRACK_FIELDS).index("rank")
 
 
@@ -44,32 +44,71 @@ def patch_heads(learner: Learner) -> Heads:
 
 def track_heads(learner: Learner) -> Heads:
     """Heads for video tokens inside the language model: what the thing looks like, and what it does over time."""
-    sizes = [VIDEO_FIELDS[field] for field in _LOOKS] + list(TRACK_FIELDS.values())
-    return Heads([*sizes, 2], learner.language.config.hidden_size)
+    return Heads([*LOOK_FIELDS.values(), *TRACK_FIELDS.values(), 2], learner.language.config.hidden_size)
 
 
 def bind_heads(learner: Learner) -> Heads:
     """Heads for text tokens that are about one thing: which is it, and what is it like?"""
-    sizes = [VIDEO_FIELDS[field] for field in _LOOKS] + list(TRACK_FIELDS.values())
-    return Heads(sizes, learner.language.config.hidden_size)
+    return Heads([*LOOK_FIELDS.values(), *TRACK_FIELDS.values()], learner.language.config.hidden_size)
 
 
-def bind_loss(heads: Heads, hidden: Tensor, about: Tensor, looks: Tensor, tracks: Tensor) -> Tensor:
+def fate_heads(learner: Learner) -> Heads:
+    """Heads for the same text tokens: does the thing leave, and in which corners does it start and end?"""
+    return Heads(list(FATE_FIELDS.values()), learner.language.config.hidden_size)
+
+
+def number_heads(learner: Learner) -> Heads:
+    """A head for the end of a question for a number: how many?"""
+    return Heads([len(NUMBERS)], learner.language.config.hidden_size)
+
+
+def recall_heads(learner: Learner) -> Heads:
+    """Heads for the patches of the last frame: which thing was last seen here (none is the last class), and all of it.
+
+    Attention is causal: only the last frame's tokens can know of a thing that it has left.
+    """
+    fields = LOOK_FIELDS | TRACK_FIELDS | FATE_FIELDS
+    return Heads([TRACK_FIELDS["rank"] + 1, *fields.values()], learner.language.config.hidden_size)
+
+
+def bind_loss(heads: Heads, hidden: Tensor, about: Tensor, things: Tensor) -> Tensor:
     """Mean cross entropy over the attributes of the things that tokens are about.
 
     Args:
-        heads: of `bind_heads`.
+        heads: of `bind_heads` or `fate_heads`.
         hidden: [B, M, hidden], states of the text.
         about: int64 [B, M], the thing's rank where a token is about one, -1 elsewhere.
-        looks: int64 [B, T, 16, fields] of `video_labels`.
-        tracks: int64 [B, T, 16, fields] of `track_labels`.
+        things: int64 [B, 3, fields], those of the `thing_labels` that the heads are for.
     """
     rows, columns = torch.nonzero(about >= 0, as_tuple=True)
-    labels = torch.cat([looks[..., : len(_LOOKS)], tracks], dim=-1).flatten(1, 2)  # [B, T * 16, fields]
-    mine = labels[rows, :, len(_LOOKS) + _RANK] == about[rows, columns][:, None]
-    goals = labels[rows, mine.int().argmax(1)]  # a thing's labels are the same wherever it is seen
-    labelled = mine.any(1)  # a thing that shares its patch with another in every frame has none
-    goals, scores = goals[labelled], heads(hidden[rows, columns][labelled])
+    return _mean_loss(heads(hidden[rows, columns]), things[rows, about[rows, columns]])
+
+
+def number_loss(heads: Heads, hidden: Tensor, number: Tensor) -> Tensor:
+    """Cross entropy of the `number` [B, M] (-1: none) that states [B, M, hidden] at the ends of questions say."""
+    asked = number >= 0
+    return cross_entropy(heads(hidden[asked])[0], number[asked]) if asked.any() else hidden.new_zeros(())
+
+
+def recall_loss(heads: Heads, hidden: Tensor, things: Tensor) -> Tensor:
+    """Loss of what the last frame's patches say of things that are there or were last seen there.
+
+    Args:
+        heads: of `recall_heads`.
+        hidden: [B, 16, hidden], states of the last frame's patches.
+        things: int64 [B, 3, fields] of `thing_labels`.
+    """
+    rows, ranks = torch.nonzero(things[..., -1] >= 0, as_tuple=True)
+    patches = things[rows, ranks, -1]
+    owner = torch.full(hidden.shape[:2], TRACK_FIELDS["rank"])
+    owner[rows, patches] = ranks
+    there, *scores = heads(hidden)
+    return cross_entropy(there.flatten(0, 1), owner.flatten()) + _mean_loss(
+        [score[rows, patches] for score in scores], things[rows, ranks, :-1]
+    )
+
+
+def _mean_loss(scores: Sequence[Tensor], goals: Tensor) -> Tensor:
     return torch.stack([cross_entropy(score, goals[:, index]) for index, score in enumerate(scores)]).mean()
 
 
@@ -104,14 +143,14 @@ def track_loss(heads: Heads, hidden: Tensor, looks: Tensor, tracks: Tensor) -> t
     """
     batch, frames = tracks.shape[:2]
     patches = hidden.reshape(batch, frames, -1, hidden.shape[-1])[:, 1:, 1:]
-    labels = torch.cat([looks[..., : len(_LOOKS)], tracks], dim=-1)[:, 1:]
+    labels = torch.cat([looks[..., : len(LOOK_FIELDS)], tracks], dim=-1)[:, 1:]
     present = labels[..., 0] >= 0
     *scores, moved = heads(patches[present])
     goals = [labels[..., index][present] for index in range(len(scores))]
     losses = [cross_entropy(score, goal) for score, goal in zip(scores, goals, strict=True)]
     way = l1_loss(moved, _ways(looks, tracks)[:, 1:][present])
     hits = [(score.argmax(-1) == goal) for score, goal in zip(scores, goals, strict=True)]
-    right = hits[len(_LOOKS)] & hits[len(_LOOKS) + 1]
+    right = hits[len(LOOK_FIELDS)] & hits[len(LOOK_FIELDS) + 1]
     return torch.stack(losses).mean() + way, right.float().mean()
 
 

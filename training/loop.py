@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from training.attention import ATTENTION_NAME
 from training.data.batches import Shards, pack_pairs
 from training.growth import grow
-from training.heads import bind_heads, patch_heads, patch_loss, track_heads
+from training.heads import patch_loss
 from training.models import Learner, normalise
-from training.objective import TRACK_DEPTH, Dense, Prefix, answer_loss, watch_loss
+from training.objective import TRACK_DEPTH, AllHeads, Dense, Prefix, answer_loss, watch_loss
 from training.plan import Phase
 
 NOISE = 2.0
@@ -74,11 +74,7 @@ class Trainer:
         learner.language.set_attn_implementation(ATTENTION_NAME)
         with torch.random.fork_rng():
             torch.manual_seed(seed + 500)
-            self.patch_heads, self.track_heads = patch_heads(learner), track_heads(learner)
-            self.bind_heads = bind_heads(learner)
-        self.heads = nn.ModuleDict(
-            {"patches": self.patch_heads, "tracks": self.track_heads, "binding": self.bind_heads}
-        )
+            self.heads = AllHeads(learner)
         folder.mkdir(parents=True, exist_ok=True)
         saved = torch.load(self.checkpoint, weights_only=True) if self.checkpoint.exists() else None
         if saved is not None:
@@ -86,7 +82,7 @@ class Trainer:
         self._enter()
         if saved is not None:
             self.learner.load_state_dict(saved["learner"])
-            self.heads.load_state_dict(saved["heads"])
+            self.heads.load_state_dict(saved["heads"], strict=False)  # a head that came with a later phase begins fresh
             if saved["optimizer"] is not None and self.phase < len(self.plan):
                 self.optimizer.load_state_dict(saved["optimizer"])
 
@@ -177,15 +173,19 @@ class Trainer:
     def _loss(self, phase: Phase, scenes: np.ndarray, pixels: Tensor) -> tuple[Tensor, Tensor]:
         if phase.goal == "patches":
             labels = self.shards.labels(scenes).flatten(0, 1)
-            return patch_loss(self.patch_heads, self.learner.patches(pixels.flatten(0, 1)), labels)
+            return patch_loss(self.heads.patches, self.learner.patches(pixels.flatten(0, 1)), labels)
         dense = None
-        if phase.goal in ("tracks", "watch"):
-            looks, tracks = self.shards.labels(scenes), self.shards.tracks(scenes)
-            dense = Dense(self.patch_heads, self.track_heads, self.bind_heads, looks, tracks)
+        if phase.goal in ("watch", "tracks", "fates"):
+            looks, tracks, things = (
+                self.shards.labels(scenes),
+                self.shards.tracks(scenes),
+                self.shards.things(scenes),
+            )
+            dense = Dense(self.heads, looks, tracks, things, fates=phase.goal == "fates")
         if dense is not None and phase.goal == "watch":
             return watch_loss(self.learner, self.prefix, pixels, dense)
         rng = np.random.default_rng([self.seed, self.phase, self.step])
-        text = pack_pairs([self.shards.pairs(int(scene), rng) for scene in scenes], phase.room)
+        text = pack_pairs([self.shards.pairs(int(scene), rng, phase.favour) for scene in scenes], phase.room)
         return answer_loss(self.learner, self.prefix, pixels, text, dense)
 
     def _pixels(self, scenes: np.ndarray) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,13 +14,27 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from training.data.batches import PackedText, packed_mask, packed_positions
-from training.data.labels import GRID
-from training.heads import Heads, bind_loss, patch_loss, track_loss
+from training.data.labels import GRID, LOOK_FIELDS, TRACK_FIELDS
+from training.heads import (
+    bind_heads,
+    bind_loss,
+    fate_heads,
+    number_heads,
+    number_loss,
+    patch_heads,
+    patch_loss,
+    recall_heads,
+    recall_loss,
+    track_heads,
+    track_loss,
+)
 from training.models import DRAFTER_TEMPLATE, DrafterLearner, Learner
 from training.tokenizer import BOS
 
 TRACK_DEPTH = 2
 """Layers of the language model after which video tokens are asked what their things do."""
+RECALL_DEPTH = 3
+"""Layers after which the last frame is asked which things there were, those that have left included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +48,37 @@ class Prefix:
     after: tuple[int, ...]
 
 
+class AllHeads(nn.Module):
+    """Every head of a learner, by what it is asked of (see `training.heads`)."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.patches, self.tracks, self.binding = patch_heads(learner), track_heads(learner), bind_heads(learner)
+        self.recall, self.fates, self.numbers = recall_heads(learner), fate_heads(learner), number_heads(learner)
+
+
 class Dense:
     """Dense labels of a batch, with their heads and the hidden states that they are read from.
 
-    `looks` int64 [B, T, 16, fields] are `video_labels`, `tracks` int64 [B, T, 16, fields] are `track_labels`.
+    `looks` int64 [B, T, 16, fields] are `video_labels`, `tracks` int64 [B, T, 16, fields] are `track_labels`, `things`
+    int64 [B, 3, fields] are `thing_labels`; `fates` says whether what the whole clip tells is asked, too.
     """
 
-    def __init__(self, patch: Heads, track: Heads, bind: Heads, looks: Tensor, tracks: Tensor) -> None:
-        self.patch, self.track, self.bind, self.looks, self.tracks = patch, track, bind, looks, tracks
-        self._seen: list[Tensor] = []
+    def __init__(self, heads: AllHeads, looks: Tensor, tracks: Tensor, things: Tensor, fates: bool) -> None:
+        self.heads, self.looks, self.tracks, self.things, self.fates = heads, looks, tracks, things, fates
+        self._seen: dict[str, Tensor] = {}
 
     @contextmanager
     def listening(self, learner: Learner) -> Iterator[None]:
-        """Keep what the vision tower and the middle layer of the language model put out meanwhile."""
+        """Keep what the vision tower and some layers of the language model put out meanwhile."""
         layers = learner.language.layers
-        spots: list[nn.Module] = [learner.vision_end, layers[TRACK_DEPTH - 1], layers[len(layers) * 3 // 4 - 1]]
-        handles = [spot.register_forward_hook(self._keep) for spot in spots]
+        spots: dict[str, nn.Module] = {
+            "vision": learner.vision_end,
+            "tracks": layers[TRACK_DEPTH - 1],
+            "recall": layers[min(RECALL_DEPTH, len(layers)) - 1],
+            "text": layers[len(layers) * 3 // 4 - 1],
+        }
+        handles = [spot.register_forward_hook(partial(self._keep, name)) for name, spot in spots.items()]
         try:
             yield
         finally:
@@ -57,18 +87,29 @@ class Dense:
 
     def loss(self, prefix: Prefix) -> tuple[Tensor, Tensor]:
         """Loss of patches and tracks, and the share of things whose motion and speed are right."""
-        patches, hidden = self._seen[:2]
         first, tokens = len(prefix.before), self.looks.shape[1] * (GRID * GRID + 1)
-        seen, _ = patch_loss(self.patch, patches, self.looks.flatten(0, 1))
-        followed, right = track_loss(self.track, hidden[:, first : first + tokens], self.looks, self.tracks)
+        seen, _ = patch_loss(self.heads.patches, self._seen["vision"], self.looks.flatten(0, 1))
+        video = self._seen["tracks"][:, first : first + tokens]
+        followed, right = track_loss(self.heads.tracks, video, self.looks, self.tracks)
         return 0.5 * seen + followed, right
 
-    def binding_loss(self, text: PackedText) -> Tensor:
-        """Loss of what text tokens know about the thing that they are about."""
-        return bind_loss(self.bind, self._seen[2][:, -text.ids.shape[1] :], text.about, self.looks, self.tracks)
+    def text_loss(self, prefix: Prefix, text: PackedText) -> Tensor:
+        """Loss of what text tokens know about the thing that they are about.
 
-    def _keep(self, _module: nn.Module, _inputs: object, output: Any) -> None:
-        self._seen.append(output[0] if isinstance(output, tuple) else output)
+        With `fates` also of the numbers asked for, and of what the last frame recalls.
+        """
+        hidden = self._seen["text"][:, -text.ids.shape[1] :]
+        known = len(LOOK_FIELDS) + len(TRACK_FIELDS)
+        loss = bind_loss(self.heads.binding, hidden, text.about, self.things[..., :known])
+        if not self.fates:
+            return loss
+        loss = loss + bind_loss(self.heads.fates, hidden, text.about, self.things[..., known:-1])
+        loss = loss + 0.5 * number_loss(self.heads.numbers, hidden, text.number)
+        end = len(prefix.before) + self.looks.shape[1] * (GRID * GRID + 1)
+        return loss + recall_loss(self.heads.recall, self._seen["recall"][:, end - GRID * GRID : end], self.things)
+
+    def _keep(self, name: str, _module: nn.Module, _inputs: object, output: Any) -> None:
+        self._seen[name] = output[0] if isinstance(output, tuple) else output
 
 
 def prefix_of(learner: Learner, tokenizer: Tokenizer) -> Prefix:
@@ -96,7 +137,7 @@ def answer_loss(
     loss = cross_entropy(logits.float(), goals)
     right = (logits.detach().argmax(-1) == goals).float().mean()
     if dense:
-        loss = loss + dense.loss(prefix)[0] + dense.binding_loss(text)
+        loss = loss + dense.loss(prefix)[0] + dense.text_loss(prefix, text)
     return loss, right
 
 

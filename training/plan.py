@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -14,8 +15,8 @@ class Phase:
     Attributes:
         name: for logs and checkpoints.
         goal: `patches` (dense labels, vision tower only), `watch` (dense labels on vision
-            tower and video tokens in the lower half of the language model), `answers`, or `tracks` (answers and
-            the labels of `watch`).
+            tower and video tokens in the lower half of the language model), `answers`, `tracks` (answers and
+            the labels of `watch`), or `fates` (those and what only the whole clip tells: see `training.heads`).
         steps: optimiser steps.
         rate: the peak learning rate.
         batch: scenes a step.
@@ -23,10 +24,11 @@ class Phase:
         layers: layers of the language model from this phase on; missing ones are inserted as identities.
         least_things: scenes with fewer things are left out (they are learnt first).
         warm: share of the steps in which the rate rises.
+        favour: weights of the groups of questions that are drawn more (or less) often than others.
     """
 
     name: str
-    goal: Literal["patches", "watch", "answers", "tracks"]
+    goal: Literal["patches", "watch", "answers", "tracks", "fates"]
     steps: int
     rate: float
     batch: int
@@ -34,6 +36,7 @@ class Phase:
     room: int = 160
     least_things: int = 1
     warm: float = 0.1
+    favour: Mapping[str, float] = field(default_factory=dict)
 
     def rate_at(self, step: int) -> float:
         """Learning rate of `step`: up in a straight line, down along a cosine to a fiftieth."""
@@ -43,6 +46,8 @@ class Phase:
         left = (step - rise) / max(1, self.steps - rise)
         return self.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * left)))
 
+
+_WEAK = {"place": 2.0, "leaves": 2.0, "act": 2.0, "several": 4.0, "describe": 1.5, "story": 1.5}
 
 TARGET_PLAN = (
     Phase("see", "patches", steps=1500, rate=2e-3, batch=32, layers=4),
@@ -54,6 +59,7 @@ TARGET_PLAN = (
     Phase("settle", "tracks", steps=510, rate=8e-4, batch=8, layers=8, warm=0.02),
     Phase("bind", "tracks", steps=1700, rate=7e-4, batch=8, layers=8, warm=0.03),
     Phase("finish", "tracks", steps=480, rate=4e-4, batch=8, layers=8, warm=0.03),
+    Phase("recall", "fates", steps=3200, rate=7e-4, batch=8, layers=8, warm=0.03, favour=_WEAK),
 )
 
 DRAFTER_PLAN = (

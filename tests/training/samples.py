@@ -34,4 +34,5 @@ MICRO_PLAN = (
     Phase("watch", "watch", steps=2, rate=1e-3, batch=2, layers=2),
     Phase("speak", "tracks", steps=2, rate=1e-3, batch=2, layers=2, room=120),
     Phase("deepen", "answers", steps=2, rate=1e-3, batch=2, layers=3, room=120),
+    Phase("recall", "fates", steps=2, rate=1e-3, batch=2, layers=3, room=120, favour={"several": 4.0}),
 )

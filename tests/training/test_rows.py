@@ -86,7 +86,7 @@ def test_the_target_learner_computes_what_the_whole_model_computes(tokenizer: To
     learner = micro("target")
     prefix = prefix_of(learner, tokenizer)
     pixels = torch.randn(1, 8, 3, 56, 56)
-    prompt, answer, _ = PAIRS[0]
+    prompt, answer = PAIRS[0][:2]
     ids = [*prefix.before, *[VOCABULARY + 1] * 136, *prefix.after, *prompt, *answer]
     with torch.no_grad():
         mine, _ = answer_logits(learner, prefix, pixels, pack_pairs([PAIRS[:1]], room=6))

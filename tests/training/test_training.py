@@ -29,7 +29,7 @@ from training.plan import DRAFTER_PLAN, TARGET_PLAN, Phase
 
 def trainer(kind: str, tokenizer: Tokenizer, data: Path, out: Path) -> Trainer:
     learner = micro(kind)
-    goals = ("patches", "answers") if kind == "drafter" else ("patches", "watch", "tracks", "answers")
+    goals = ("patches", "answers") if kind == "drafter" else ("patches", "watch", "tracks", "answers", "fates")
     plan = [phase for phase in MICRO_PLAN if phase.goal in goals]
     return Trainer(learner, prefix_of(learner, tokenizer), Shards(data, learner.sense), plan, out)
 

@@ -20,18 +20,24 @@ from torch import Tensor
 
 from common.errors import SettingsError
 from training.data.labels import TRACK_FIELDS
-from training.data.naming import Name, Namer, names_of
+from training.data.naming import Namer, names_of
+from training.data.shards import GROUPS
 from training.tokenizer import pair_tokenizer
 
 PADDING = -1
+_EVEN: Mapping[str, float] = MappingProxyType({})
 
 
 class Pair(NamedTuple):
-    """Ids of the prompt's own part and of the answer (EOS included); ranks of things by places that are about them."""
+    """Ids of the prompt's own part and of the answer (EOS included); ranks of things by places that are about them.
+
+    `number` is what a question for a number asks for, -1 elsewhere.
+    """
 
     prompt: Sequence[int]
     answer: Sequence[int]
     about: Mapping[int, int] = MappingProxyType({})
+    number: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class PackedText:
         offsets: int64 [B, M], the position within the pair.
         goals: int64 [B, M], the id to predict after this token, or -100 where there is no loss.
         about: int64 [B, M], the rank of the thing that this place is about (see `Pair`), -1 elsewhere.
+        number: int64 [B, M], where a question for a number ends, the number; -1 elsewhere.
     """
 
     ids: Tensor
@@ -51,6 +58,7 @@ class PackedText:
     offsets: Tensor
     goals: Tensor
     about: Tensor
+    number: Tensor
 
 
 def pack_pairs(rows: Sequence[Sequence[Pair]], room: int) -> PackedText:
@@ -62,23 +70,24 @@ def pack_pairs(rows: Sequence[Sequence[Pair]], room: int) -> PackedText:
     shape = (len(rows), room)
     ids, offsets = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     owner, goals = np.full(shape, PADDING, np.int64), np.full(shape, -100, np.int64)
-    about = np.full(shape, -1, np.int64)
+    about, numbers = np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)
     for row, pairs in enumerate(rows):
         at = 0
-        for number, (prompt, answer, things) in enumerate(pairs):
+        for index, (prompt, answer, things, number) in enumerate(pairs):
             size = len(prompt) + len(answer)
             if at + size > room:
                 if at == 0:
                     raise SettingsError(f"a pair of {size} tokens doesn't fit into rows of {room}; give rows more room")
                 continue
             ids[row, at : at + size] = [*prompt, *answer]
-            owner[row, at : at + size] = number
+            owner[row, at : at + size] = index
             offsets[row, at : at + size] = np.arange(size)
             goals[row, at + len(prompt) - 1 : at + size - 1] = answer
             for place, rank in things.items():
                 about[row, at + place] = rank
+            numbers[row, at + len(prompt) - 1] = number
             at += size
-    return PackedText(*(torch.from_numpy(array) for array in (ids, owner, offsets, goals, about)))
+    return PackedText(*(torch.from_numpy(array) for array in (ids, owner, offsets, goals, about, numbers)))
 
 
 def packed_mask(owner: Tensor, prefix: int) -> Tensor:
@@ -116,11 +125,14 @@ class Shards:
         """
         kind = "video" if sense == "frames" else "events"
         names = sorted(path.name.removesuffix(f".{sense}.npy") for path in folder.glob(f"*.{sense}.npy"))
-        names = [name for name in names if all((folder / f"{name}.{part}.done").exists() for part in ("video", kind))]
+        names = [
+            name for name in names if all((folder / f"{name}.{part}.done").exists() for part in ("video", "text", kind))
+        ]
         if not names:
             raise SettingsError(f"no training data in {folder}; run `eventspec-train data --out {folder}` first")
         self._frames = [np.load(folder / f"{name}.{sense}.npy", mmap_mode="r") for name in names]
         self._labels = [np.load(folder / f"{name}.{kind.removesuffix('s')}_labels.npy") for name in names]
+        self._things = [np.load(folder / f"{name}.thing_labels.npy") for name in names]
         tracks = [folder / f"{name}.track_labels.npy" for name in names]
         self._tracks = [np.load(path) for path in tracks] if sense == "frames" else []
         self._text: list[dict[str, npt.NDArray[Any]]] = [dict(np.load(folder / f"{name}.text.npz")) for name in names]
@@ -167,19 +179,27 @@ class Shards:
         picked = np.stack([self._tracks[i // self._size][i % self._size] for i in scenes])
         return torch.from_numpy(picked.astype(np.int64))
 
-    def _names(self, scene: int) -> dict[Name, int]:
-        if not self._tracks:
-            return {}
-        shard, local = divmod(scene, self._size)
-        return names_of(self._labels[shard][local], self._tracks[shard][local])
+    def things(self, scenes: npt.NDArray[np.int64]) -> Tensor:
+        """What whole clips say of their things, int64 [B, 3, fields]."""
+        picked = np.stack([self._things[i // self._size][i % self._size] for i in scenes])
+        return torch.from_numpy(picked.astype(np.int64))
 
-    def pairs(self, scene: int, rng: np.random.Generator) -> list[Pair]:
-        """All pairs of a scene in random order, without the line break that ends the prefix."""
-        text, local = self._text[scene // self._size], scene % self._size
+    def pairs(self, scene: int, rng: np.random.Generator, favour: Mapping[str, float] = _EVEN) -> list[Pair]:
+        """All pairs of a scene in random order, without the line break that ends the prefix.
+
+        Args:
+            scene: its number.
+            rng: of the order.
+            favour: weights of groups of questions (1 if not named); the heavier, the nearer to the front.
+        """
+        shard, local = divmod(scene, self._size)
+        text = self._text[shard]
         per_scene = len(text["answers"]) // self._size
-        things = self._names(scene)
+        mine = np.arange(local * per_scene, (local + 1) * per_scene)
+        weights = np.array([favour.get(group, 1.0) for group in GROUPS])[text["groups"][mine]]
+        things = names_of(self._things[shard][local])
         found: list[Pair] = []
-        for index in rng.permutation(per_scene) + local * per_scene:
+        for index in mine[np.argsort(rng.exponential(size=per_scene) / weights)]:
             start, end = text["starts"][index : index + 2]
             tokens = text["tokens"][start:end].tolist()
             split = int(text["answers"][index])
@@ -187,5 +207,5 @@ class Shards:
             about = {len(prompt) + place: rank for place, rank in self._namer.find(answer, things).items()}
             if text["about"][index] >= 0:
                 about[len(prompt) - 1] = int(text["about"][index])
-            found.append(Pair(prompt, answer, about))
+            found.append(Pair(prompt, answer, about, int(text["numbers"][index])))
         return found

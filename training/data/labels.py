@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from training.world.questions import corner
 from training.world.scenes import COLOURS, DIRECTIONS, SENSOR, SHAPES, SIZES, Scene, Thing
 
 GRID = 4
@@ -29,6 +30,13 @@ EVENT_FIELDS = {
 TRACK_FIELDS = {"motion": len(DIRECTIONS) + 1, "speed": 3, "rank": 3, "appeared": 2}
 """Fields of a label and their numbers of classes; x and y are eighths of the patch."""
 
+CORNERS = ("upper left", "upper right", "lower left", "lower right", None)
+LOOK_FIELDS = {field: VIDEO_FIELDS[field] for field in ("colour", "shape", "size")}
+FATE_FIELDS = {"left": 2, "start": len(CORNERS), "end": len(CORNERS)}
+THING_FIELDS = LOOK_FIELDS | TRACK_FIELDS | FATE_FIELDS | {"patch": GRID * GRID}
+"""What a whole clip says of a thing. `start` and `end` are corners; `patch` is where the thing was last seen, and -1
+if another thing was there since."""
+
 LabelArray = npt.NDArray[np.int8]
 
 
@@ -38,8 +46,7 @@ def video_labels(scene: Scene, times: npt.NDArray[np.float64]) -> LabelArray:
     for row, time in zip(labels, times, strict=True):
         for thing in scene.things:
             if thing.visible(float(time)):
-                what = (COLOURS.index(thing.colour), SHAPES.index(thing.shape), SIZES.index(thing.size))
-                _put(row, thing, float(time), what)
+                _put(row, thing, float(time), _looks(thing))
     return labels
 
 
@@ -53,6 +60,23 @@ def track_labels(scene: Scene, times: npt.NDArray[np.float64]) -> LabelArray:
         for rank, thing in enumerate(scene.things):
             if thing.visible(float(time)):
                 row[_patch(thing, float(time))] = (*_motion(thing), rank, thing.appears is not None)
+    return labels
+
+
+def thing_labels(scene: Scene, times: npt.NDArray[np.float64]) -> LabelArray:
+    """What the whole clip says of each thing, int8 [3, 11] in the order of `THING_FIELDS`; -1 where there is none."""
+    labels = np.full((TRACK_FIELDS["rank"], len(THING_FIELDS)), -1, np.int8)
+    seen = {rank: max(float(t) for t in times if thing.visible(float(t))) for rank, thing in enumerate(scene.things)}
+    owners = {_patch(scene.things[rank], seen[rank]): rank for rank in sorted(seen, key=lambda rank: seen[rank])}
+    for rank, thing in enumerate(scene.things):
+        place = _patch(thing, seen[rank])
+        labels[rank] = (
+            *_looks(thing),
+            *(*_motion(thing), rank, thing.appears is not None),
+            *(thing.leaves is not None, CORNERS.index(corner(thing, thing.first))),
+            CORNERS.index(corner(thing, thing.last)),
+            place if owners[place] == rank else -1,
+        )
     return labels
 
 
@@ -71,6 +95,10 @@ def event_labels(scene: Scene, edges: npt.NDArray[np.float64]) -> LabelArray:
                 what = (*_motion(thing), SHAPES.index(thing.shape), SIZES.index(thing.size))
                 _put(row, thing, min(float(end), thing.last), what)
     return labels
+
+
+def _looks(thing: Thing) -> tuple[int, int, int]:
+    return COLOURS.index(thing.colour), SHAPES.index(thing.shape), SIZES.index(thing.size)
 
 
 def _motion(thing: Thing) -> tuple[int, int]:

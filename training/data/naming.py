@@ -8,12 +8,10 @@ from typing import Any
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from training.data.labels import TRACK_FIELDS
 from training.world.scenes import COLOURS, SHAPES, SIZES
 
 Name = tuple[int, int, int]
 """Size, colour and shape, by their numbers."""
-_RANK = list(TRACK_FIELDS).index("rank")
 
 
 class Namer:
@@ -39,12 +37,7 @@ class Namer:
         return found
 
 
-def names_of(looks: npt.NDArray[Any], tracks: npt.NDArray[Any]) -> dict[Name, int]:
-    """Names and ranks of a scene's things, from its labels [T, 16, fields]; without names that two things share."""
-    present = tracks[..., _RANK] >= 0
-    rows = {
-        (int(size), int(colour), int(shape), int(rank))
-        for (colour, shape, size), rank in zip(looks[present][:, :3], tracks[present][:, _RANK], strict=True)
-    }
-    names = [row[:3] for row in rows]
-    return {row[:3]: row[3] for row in rows if names.count(row[:3]) == 1}
+def names_of(things: npt.NDArray[Any]) -> dict[Name, int]:
+    """Names and ranks of a scene's things, from `thing_labels` [3, fields]; without names that two things share."""
+    names: list[Name] = [(int(size), int(colour), int(shape)) for colour, shape, size in things[:, :3] if size >= 0]
+    return {name: rank for rank, name in enumerate(names) if names.count(name) == 1}

@@ -5,8 +5,10 @@ For each shard `NAME`:
   `NAME.video_labels.npy` int8 [S, 8, 16, 5], `NAME.track_labels.npy` int8 [S, 8, 16, 4]
 - `NAME.events.npy` uint8 [S, 5, 56, 56, 3]: the drafter's event frames;
   `NAME.event_labels.npy` int8 [S, 5, 16, 6]
+- `NAME.thing_labels.npy` int8 [S, 3, 11]
 - `NAME.text.npz`: `tokens` uint16 [n], `starts` int64 [S * Q + 1], and for each of the S * Q pairs `answers` int32,
-  the place where its answer begins, and `about` int8, the thing that it asks about (-1: no single one)
+  the place where its answer begins, `about` int8, the thing that it asks about (-1: no single one), `groups` int8, its
+  kind (see `GROUPS`), and `numbers` int8, the number that it asks for (-1: none)
 
 Scenes of training shards and held-out scenes come from disjoint seeds.
 """
@@ -24,21 +26,25 @@ from tokenizers import Tokenizer
 from cloud.video import sampled_indices
 from edge.events import SimulatorSettings, raster, simulate_events
 from edge.events.types import Events
-from training.data.labels import event_labels, track_labels, video_labels
+from training.data.labels import event_labels, thing_labels, track_labels, video_labels
 from training.tokenizer import EOS
-from training.world.questions import Question, sample_questions
+from training.world.questions import KINDS, Question, sample_questions
 from training.world.render import ByteArray, event_times, frame_times, render_intensity, render_rgb
 from training.world.scenes import SENSOR, Scene, sample_scene
 
 SHARD = 1000
 """Scenes in a shard."""
-QUESTIONS = 16
+QUESTIONS = 24
 """Questions for each training scene; training draws from them."""
 PIXELS = 56
 """Side of the frames the models see."""
 VIDEO_FRAMES = 8
 HELD_OUT = 10_000_000
 """Seeds from here on are never trained on."""
+
+GROUPS = (*KINDS, "several")
+"""Kinds of questions as training favours them: yes-and-no questions that more than one thing fits are rare, and a
+group of their own."""
 
 SIMULATOR = SimulatorSettings()
 
@@ -71,6 +77,11 @@ def encode_question(tokenizer: Tokenizer, question: Question) -> tuple[list[int]
     return prompt, [*tokenizer.encode(question.answer).ids, EOS]
 
 
+def group_of(question: Question) -> int:
+    """The number of the question's group in `GROUPS`."""
+    return GROUPS.index("several" if question.kind == "yes_no" and question.number > 1 else question.kind)
+
+
 def shrink(frames: ByteArray) -> ByteArray:
     """Frames [T, H, W, 3] at the models' size, by the bicubic of `common.frames` (nothing to crop)."""
     size = (PIXELS, PIXELS)
@@ -101,14 +112,19 @@ def generate(folder: Path, shards: int, tokenizer: Tokenizer, size: int = SHARD)
             yield f"{name}.{sense}"
 
 
-def _write_video(folder: Path, name: str, scenes: list[Scene], tokenizer: Tokenizer) -> None:
+def _write_video(folder: Path, name: str, scenes: list[Scene], _tokenizer: Tokenizer) -> None:
     times = frame_times()[seen_frames()]
     frames = [shrink(_camera(video_frames(scene), scene.seed)) for scene in scenes]
     np.save(folder / f"{name}.frames.npy", np.stack(frames))
     np.save(folder / f"{name}.video_labels.npy", np.stack([video_labels(scene, times) for scene in scenes]))
     np.save(folder / f"{name}.track_labels.npy", np.stack([track_labels(scene, times) for scene in scenes]))
+
+
+def _write_text(folder: Path, name: str, scenes: list[Scene], tokenizer: Tokenizer) -> None:
+    times = frame_times()[seen_frames()]
+    np.save(folder / f"{name}.thing_labels.npy", np.stack([thing_labels(scene, times) for scene in scenes]))
     tokens: list[int] = []
-    starts, answers, about = [0], [], []
+    starts, answers, about, groups, numbers = [0], [], [], [], []
     for scene in scenes:
         rng = np.random.default_rng([scene.seed, 0xA5C])
         for question in sample_questions(scene, QUESTIONS, rng):
@@ -117,12 +133,16 @@ def _write_video(folder: Path, name: str, scenes: list[Scene], tokenizer: Tokeni
             starts.append(len(tokens))
             answers.append(len(prompt))
             about.append(question.about)
+            groups.append(group_of(question))
+            numbers.append(question.number)
     np.savez(
         folder / f"{name}.text.npz",
         tokens=np.array(tokens, np.uint16),
         starts=np.array(starts, np.int64),
         answers=np.array(answers, np.int32),
         about=np.array(about, np.int8),
+        groups=np.array(groups, np.int8),
+        numbers=np.array(numbers, np.int8),
     )
 
 
@@ -162,5 +182,6 @@ def _camera(frames: ByteArray, seed: int) -> ByteArray:
 
 _WRITERS: dict[str, Callable[[Path, str, list[Scene], Tokenizer], None]] = {
     "video": _write_video,
+    "text": _write_text,
     "events": _write_events,
 }

@@ -73,11 +73,10 @@ def measure(
     found = Acceptance()
     for case, given in zip(cases, answers, strict=True):
         pairs = [Pair(pair.prompt, answer) for pair, answer in zip(case.pairs, given, strict=True)]
-        for (_, answer, _), own, question in zip(
-            pairs, choices(learner, prefix, case.events, pairs), case.questions, strict=True
-        ):
-            flags = [a == b for a, b in zip(answer, own, strict=True)]
-            found.add(flags, token_classes(tokenizer, answer, question.text))
+        own = choices(learner, prefix, case.events, pairs)
+        for pair, mine, question in zip(pairs, own, case.questions, strict=True):
+            flags = [a == b for a, b in zip(pair.answer, mine, strict=True)]
+            found.add(flags, token_classes(tokenizer, pair.answer, question.text))
     return found
 
 

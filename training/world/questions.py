@@ -28,6 +28,14 @@ class Question:
     answer: str
     about: int = -1
 
+    @property
+    def number(self) -> int:
+        """How many things the answer says there are, move, or are such; -1 where it says no number."""
+        if self.kind not in ("yes_no", "count_all", "count_moving"):
+            return -1
+        words = self.answer.lower().replace(",", "").split()
+        return next(NUMBERS.index(word) for word in words if word in NUMBERS)
+
 
 Made = tuple[str, str] | tuple[str, str, Thing]
 """Question, answer, and the thing that the question points at."""
@@ -111,7 +119,8 @@ def _act(scene: Scene, rng: np.random.Generator) -> Made | None:
     return _pick(rng, [f"What does {ref} do?", f"What happens to {ref}?"]), f"The {name(thing)} {acts(thing)}.", thing
 
 
-def _corner(thing: Thing, time: float) -> str | None:
+def corner(thing: Thing, time: float) -> str | None:
+    """The corner that it is in at `time`, as words; None near a middle line."""
     x, y = thing.at(time)
     if min(abs(x - SENSOR / 2), abs(y - SENSOR / 2)) < _MARGIN:
         return None
@@ -126,14 +135,14 @@ def _place(scene: Scene, rng: np.random.Generator) -> Made | None:
     end = bool(rng.random() < 0.5)
     if thing.leaves is not None if end else thing.appears is not None:
         return None
-    corner = _corner(thing, DURATION if end else 0.0)
-    if corner is None:
+    where = corner(thing, DURATION if end else 0.0)
+    if where is None:
         return None
     if end:
         text = _pick(rng, [f"Where is {ref} at the end?", f"Where does {ref} end?"])
-        return text, f"The {name(thing)} ends in the {corner}.", thing
+        return text, f"The {name(thing)} ends in the {where}.", thing
     text = _pick(rng, [f"Where is {ref} at the start?", f"Where does {ref} start?"])
-    return text, f"The {name(thing)} starts in the {corner}.", thing
+    return text, f"The {name(thing)} starts in the {where}.", thing
 
 
 def _count_moving(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
