@@ -22,6 +22,7 @@ def ask_clip(
     sampling: SamplingParams | None = None,
     max_tokens: int = 64,
     pace: Pace = Pace.EAGER,
+    draft_length: int = 0,
     show: Callable[[AskEvent], None] | None = None,
 ) -> Values:
     """The report of one answer, as `ask --json` prints it.
@@ -37,6 +38,7 @@ def ask_clip(
         sampling=sampling or SamplingParams(),
         max_tokens=max_tokens,
         pace=pace,
+        draft_length=draft_length,
     )
     report: Values | None = None
     for event in ask_daemon(address, request):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,9 @@ from typing import IO
 from common.errors import LinkError
 
 _READY = " ready on "
+_TETHER = Path(__file__).with_name("tether.py")
+
+Wrap = Callable[[Sequence[str]], list[str]]
 
 
 @dataclass
@@ -33,17 +36,36 @@ class DaemonProcess:
     _ready: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def start(cls, module: str, arguments: Sequence[str], environment: dict[str, str] | None = None) -> DaemonProcess:
-        """Start `python -m MODULE serve ARGUMENTS`; returns at once."""
+    def start(
+        cls,
+        module: str,
+        arguments: Sequence[str],
+        environment: dict[str, str] | None = None,
+        *,
+        wrap: Wrap = list,
+        word: str = "serve",
+    ) -> DaemonProcess:
+        """Start `python -m MODULE WORD ARGUMENTS`; returns at once.
+
+        It ends when the thread that called this does, even if the whole process is killed.
+
+        Args:
+            module: the command's module.
+            arguments: of its subcommand.
+            environment: variables to add.
+            wrap: makes the command one that runs elsewhere, e.g. on a link's side (`EmulatedLink.edge_command`).
+            word: the subcommand.
+        """
+        command = wrap([sys.executable, "-m", module, word, *arguments])
         process = subprocess.Popen(
-            [sys.executable, "-m", module, "serve", *arguments],
+            [sys.executable, "-IS", str(_TETHER), str(os.getpid()), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
-        daemon = cls(module, process)
+        daemon = cls(module if word == "serve" else word, process)
         assert process.stdout is not None
         threading.Thread(target=daemon._drain, args=(process.stdout,), daemon=True).start()
         return daemon

@@ -1,0 +1,1 @@
+"""The commands that measure paradigms: compare, sweep, stages, capacity, replay."""

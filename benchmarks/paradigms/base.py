@@ -1,0 +1,52 @@
+"""What a paradigm is: a way to answer a question, asked of a process that it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from common.ask import Mode
+from common.types import Pace
+
+
+class Need(Enum):
+    """The process that is asked. All of them have the edge daemon's `Ask` call, on a unix socket."""
+
+    EDGE = "edge"  # an edge daemon on the edge's side, and the cloud daemon
+    COLOCATED = "colocated"  # an agent on the edge's side, a gateway with the drafter in the cloud, the cloud daemon
+    IN_PROCESS = "in_process"  # both models in one process, no link
+
+
+@dataclass(frozen=True, slots=True)
+class Paradigm:
+    """One way to answer.
+
+    Attributes:
+        name: `cloud_only`, `edge_only`, `edge_vision`, `stream_to_cloud`, `colocated` or `in_process`.
+        variant: its mode in results, such as `tokens-eager`; empty where there is only one.
+        what: one line for people.
+        need: the process that is asked.
+        ask: the mode that the process is asked for.
+        pace: what the cloud does without a draft at hand.
+        draft_length: tokens a draft; 0 is adaptive.
+        lossless: True if it must give the target's own token ids.
+    """
+
+    name: str
+    variant: str
+    what: str
+    need: Need
+    ask: Mode
+    pace: Pace = Pace.EAGER
+    draft_length: int = 0
+    lossless: bool = True
+
+    @property
+    def label(self) -> str:
+        """Name and mode as one word, as in `Run.label`."""
+        return f"{self.name}/{self.variant}" if self.variant else self.name
+
+    @property
+    def crosses_link(self) -> bool:
+        """True if its answer depends on the link."""
+        return self.need is not Need.IN_PROCESS and self.ask is not Mode.EDGE_ONLY

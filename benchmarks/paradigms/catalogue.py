@@ -1,0 +1,101 @@
+"""All paradigms, in the order of tables, and those that this version can't run, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.paradigms.base import Need, Paradigm
+from common.ask import Mode
+from common.errors import SettingsError
+from common.types import Pace
+
+CLOUD_ONLY = Paradigm(
+    "cloud_only", "", "the video goes up, the cloud decodes alone, tokens come down", Need.EDGE, Mode.CLOUD_ONLY
+)
+EDGE_ONLY = Paradigm(
+    "edge_only", "", "the drafter answers alone (another answer: lossy)", Need.EDGE, Mode.EDGE_ONLY, lossless=False
+)
+TOKENS_EAGER = Paradigm(
+    "stream_to_cloud",
+    "tokens-eager",
+    "the edge drafts, the cloud verifies and never waits",
+    Need.EDGE,
+    Mode.STREAM_TO_CLOUD,
+)
+TOKENS_PATIENT = Paradigm(
+    "stream_to_cloud",
+    "tokens-patient",
+    "the edge drafts, the cloud waits for drafts to save passes",
+    Need.EDGE,
+    Mode.STREAM_TO_CLOUD,
+    pace=Pace.PATIENT,
+)
+COLOCATED = Paradigm(
+    "colocated",
+    "",
+    "drafter and target both in the cloud: ordinary speculative decoding; event pictures and video go up",
+    Need.COLOCATED,
+    Mode.STREAM_TO_CLOUD,
+)
+GENERATE = Paradigm(
+    "in_process",
+    "generate",
+    "transformers' generate on this machine, no link",
+    Need.IN_PROCESS,
+    Mode.CLOUD_ONLY,
+)
+ASSISTED = Paradigm(
+    "in_process",
+    "assisted",
+    "transformers' assisted generation with the drafter's candidates, no link",
+    Need.IN_PROCESS,
+    Mode.STREAM_TO_CLOUD,
+)
+
+_ADAPTER = "needs a cloud that turns hidden states into drafts; this version's has no adapter"
+UNAVAILABLE = {
+    "stream_to_cloud/hidden-eager": _ADAPTER,
+    "stream_to_cloud/hidden-patient": _ADAPTER,
+}
+
+
+def _edge_vision() -> tuple[Paradigm, ...]:
+    mode = getattr(Mode, "EDGE_VISION", None)
+    if mode is None:
+        UNAVAILABLE["edge_vision"] = "this version's edge daemon can't run the target's vision side"
+        return ()
+    what = "the edge runs the target's vision side and uploads features, the cloud decodes"
+    return (Paradigm("edge_vision", "", what, Need.EDGE, mode),)
+
+
+PARADIGMS: tuple[Paradigm, ...] = (
+    CLOUD_ONLY,
+    TOKENS_EAGER,
+    TOKENS_PATIENT,
+    *_edge_vision(),
+    COLOCATED,
+    EDGE_ONLY,
+    GENERATE,
+    ASSISTED,
+)
+
+
+def choose_paradigms(names: Sequence[str] | None) -> list[Paradigm]:
+    """The paradigms of these names, in the catalogue's order; a name without a mode means all its modes; none: all.
+
+    Raises:
+        SettingsError: an unknown name, or one that this version can't run.
+    """
+    if not names:
+        return list(PARADIGMS)
+    for name in names:
+        if name in UNAVAILABLE:
+            raise SettingsError(f"{name} is not available: {UNAVAILABLE[name]}")
+        if name not in {word for p in PARADIGMS for word in (p.name, p.label)}:
+            raise SettingsError(f"there is no paradigm {name!r}; known are {', '.join(p.label for p in PARADIGMS)}")
+    return [p for p in PARADIGMS if p.name in names or p.label in names]
+
+
+def unavailable_notes() -> list[str]:
+    """What a full comparison leaves out, and why."""
+    return [f"{label} not available: {why}" for label, why in UNAVAILABLE.items()]
