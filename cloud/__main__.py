@@ -54,6 +54,12 @@ def serve(
     grace_s: Annotated[
         float | None, typer.Option(help="Seconds that running answers get to end at shutdown. [2]")
     ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            help="Pad all stages to a profile of measured times: a name such as 7b-4bit-24gb, or a file. [off]"
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with a [cloud] table; flags and environment override it.")
     ] = None,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.replay import load_profile
 from common.settings import ModelSettings, check_address, require
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings(ModelSettings):
-    """What the engine process needs. `model` empty: the shipped tiny one; `capacity` 0: what the limits need."""
+    """What the engine process needs. `model` empty: the shipped tiny one; `capacity` 0: what the limits need.
+
+    `replay`: a profile of stage times that every stage is padded to (`common/replay.py`); empty for none.
+    """
 
     sessions: int = 8
     capacity: int = 0
@@ -20,6 +24,7 @@ class EngineSettings(ModelSettings):
     resume_ttl_s: float = 60.0
     max_message_bytes: int = 8 << 20
     max_video_bytes: int = 256 << 20
+    replay: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class CloudSettings(EngineSettings):
         require(self.resume_ttl_s >= 0, "resume_ttl_s can't be negative")
         require(self.open_timeout_s > 0, "open_timeout_s must be positive")
         require(self.grace_s >= 0, "grace_s can't be negative")
+        if self.replay:
+            load_profile(self.replay)
 
     @property
     def engine(self) -> EngineSettings:

@@ -214,13 +214,13 @@ class Engine:
         shape = self._shapes[session_id]
         waiting = sum(len(f.pixels) for name, f in self._frames if name == session_id)
         have = self._features(session_id) // self._runner.tokens_per_frame + waiting
-        if frames.pixels.shape[1:] != self._runner.pixels_shape:
+        if not frames.encoded and frames.pixels.shape[1:] != self._runner.pixels_shape:
             raise PromptError(f"frames must be {self._runner.pixels_shape}, not {frames.pixels.shape[1:]}")
         skip = have - frames.first  # a video that is sent again after a loss brings frames that are here already
         room = shape.video_length // self._runner.tokens_per_frame - have
         fresh = frames.pixels[skip : skip + room] if 0 <= skip < len(frames.pixels) else frames.pixels[:0]
         if len(fresh):
-            self._frames.append((session_id, Frames(fresh, have, frames.decode_us)))
+            self._frames.append((session_id, Frames(fresh, have, frames.decode_us, encoded=frames.encoded)))
 
     def _features(self, session_id: str) -> int:
         shape, session = self._shapes[session_id], self._sessions[session_id]
@@ -238,7 +238,7 @@ class Engine:
 
     def step(self, now: float) -> list[Output]:
         """Run what is due. An error of the runner fails the sessions in that step and no other."""
-        outputs = self._encode_one(now)
+        outputs, encode_us = self._encode_one(now)
         scheduled = schedule(self._sessions.values(), now, self.limits.budget)
         if not scheduled:
             return outputs
@@ -249,34 +249,40 @@ class Engine:
         self.stats.steps += 1
         self.stats.forward_us += result.forward_us
         for one, choices in zip(scheduled, result.choices, strict=True):
-            outputs += self._settle(one, choices, now, result.forward_us, len(scheduled))
+            began_us = one.session.age_us(now) + encode_us
+            outputs += self._settle(one, choices, now, began_us, result.forward_us, len(scheduled))
         return outputs
 
-    def _encode_one(self, now: float) -> list[Output]:
+    def _encode_one(self, now: float) -> tuple[list[Output], int]:
+        """Encode one chunk of frames; what that tells, and how long it took in microseconds."""
         if not self._frames:
-            return []
+            return [], 0
         session_id, frames = self._frames.popleft()
         session = self._sessions[session_id]
         chunk, rest = frames.pixels[: self.limits.vision_chunk], frames.pixels[self.limits.vision_chunk :]
         if len(rest):
-            self._frames.appendleft((session_id, Frames(rest, frames.first + len(chunk))))
+            self._frames.appendleft((session_id, Frames(rest, frames.first + len(chunk), encoded=frames.encoded)))
         try:
-            took_us = self._runner.encode(session.slot, chunk)
+            take = self._runner.place if frames.encoded else self._runner.encode
+            took_us = take(session.slot, chunk)
         except Exception as error:
             self._release(session_id)
             failure = Failure(FailureCode.ENGINE, f"encoding the video failed: {error}")
-            return [Output(session_id, failure)]
+            return [Output(session_id, failure)], 0
         self.stats.vision_us += took_us
         shape = self._shapes[session_id]
         session.available += len(chunk) * self._runner.tokens_per_frame
+        session.available_since = now + took_us / 1e6
         now_us = session.age_us(now)
         if frames.decode_us:
             session.span(Stage.VIDEO_DECODE, now_us - frames.decode_us, now_us)
-        session.span(Stage.VISION_ENCODE, now_us, now_us + took_us)
+        if not frames.encoded:
+            session.span(Stage.VISION_ENCODE, now_us, now_us + took_us)
         if session.available < shape.video_start + shape.video_length:
-            return []
+            return [], took_us
         session.available = shape.length
-        return [Output(session_id, session.progress(s)) for s in (Stage.VIDEO_DECODE, Stage.VISION_ENCODE)]
+        done = () if frames.encoded else (Stage.VIDEO_DECODE, Stage.VISION_ENCODE)
+        return [Output(session_id, session.progress(stage)) for stage in done], took_us
 
     @staticmethod
     def _work(one: Scheduled) -> Work:
@@ -296,7 +302,7 @@ class Engine:
         )
 
     def _settle(
-        self, one: Scheduled, choices: list[int] | None, now: float, forward_us: int, waiting: int
+        self, one: Scheduled, choices: list[int] | None, now: float, began_us: int, forward_us: int, waiting: int
     ) -> list[Output]:
         session = one.session
         session_id = session.open.session_id
@@ -308,7 +314,7 @@ class Engine:
         commit = session.settle(one.feed, choices, now, forward_us, waiting)
         messages: list[CloudMessage] = []
         if prefilling:
-            session.span(Stage.PREFILL, session.age_us(now), session.age_us(now) + forward_us)
+            session.span(Stage.PREFILL, began_us, began_us + forward_us)
             if session.prefilled:
                 messages.append(session.progress(Stage.PREFILL))
         if commit is not None:

@@ -20,17 +20,20 @@ from cloud.config import EngineSettings
 from cloud.engine import Engine
 from cloud.engine_wire import BROKEN, OUT, READY, STOP, pack, unpack, unpack_message
 from cloud.messages import Output
+from cloud.replayed import ReplayBook
 from common import codec
 from common.errors import EventSpecError
+from common.padding import Padding
 
 _CHECK_PARENT_MS = 500
 
 
 class EngineLoop:
-    """Moves messages between a socket and an engine."""
+    """Moves messages between a socket and an engine. `book` marks what a replayed engine says."""
 
-    def __init__(self, engine: Engine, socket: zmq.Socket[bytes], parent: int) -> None:
+    def __init__(self, engine: Engine, socket: zmq.Socket[bytes], parent: int, book: ReplayBook | None = None) -> None:
         self._engine = engine
+        self._book = book
         self._socket = socket
         self._parent = parent
         self._stopped = False
@@ -62,10 +65,12 @@ class EngineLoop:
                 self._stopped = True
                 return
             message = unpack_message(kind, extra, body)
+            if self._book is not None:
+                self._book.take_in(session_id, message)
             self._send(self._engine.handle(session_id, message, time.monotonic()))
 
     def _send(self, outputs: list[Output]) -> None:
-        for output in outputs:
+        for output in outputs if self._book is None else map(self._book.stamp, outputs):
             body = codec.encode_cloud_message(output.message)
             self._socket.send_multipart(pack(OUT, output.session_id, body=body))
 
@@ -82,9 +87,10 @@ def main() -> int:
     try:
         from cloud.loading import load_engine  # torch comes in here
 
-        engine, info, frames = load_engine(settings)
+        padding = Padding()
+        engine, info, frames = load_engine(settings, padding)
         socket.send_multipart(pack(READY, "", dataclasses.asdict(info), dataclasses.asdict(frames)))
-        EngineLoop(engine, socket, parent).run()
+        EngineLoop(engine, socket, parent, ReplayBook(info.replay, padding) if info.replay else None).run()
     except EventSpecError as error:
         socket.send_multipart(pack(BROKEN, "", str(error)))
         return 2

@@ -15,6 +15,7 @@ from common import codec
 from common.errors import MessageError
 
 EDGE, FRAMES, VIDEO_FAILED, PARK, STOP = "edge", "frames", "video_failed", "park", "stop"
+_FRAME_TYPES = {False: np.float32, True: np.uint8}  # pixels, or features as bytes
 READY, OUT, BROKEN = "ready", "out", "broken"
 
 
@@ -34,9 +35,9 @@ def unpack(frames: list[bytes]) -> tuple[str, str, list[Any], bytes]:
 def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
     """Any message for the engine."""
     match message:
-        case Frames(pixels, first, decode_us):
-            body = np.ascontiguousarray(pixels, dtype=np.float32).tobytes()
-            return pack(FRAMES, session_id, list(pixels.shape), first, decode_us, body=body)
+        case Frames(pixels, first, decode_us, overruns, encoded):
+            body = np.ascontiguousarray(pixels, dtype=_FRAME_TYPES[encoded]).tobytes()
+            return pack(FRAMES, session_id, list(pixels.shape), first, decode_us, overruns, encoded, body=body)
         case VideoFailed(text):
             return pack(VIDEO_FAILED, session_id, body=text.encode())
         case Park():
@@ -49,8 +50,9 @@ def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
     """The engine's side of `pack_message`."""
     match kind:
         case "frames":
-            shape, first, decode_us = extra
-            return Frames(np.frombuffer(body, dtype=np.float32).reshape(shape), first, decode_us)
+            shape, first, decode_us, overruns, encoded = extra
+            pixels = np.frombuffer(body, dtype=_FRAME_TYPES[encoded]).reshape(shape)
+            return Frames(pixels, first, decode_us, overruns, encoded)
         case "video_failed":
             return VideoFailed(body.decode())
         case "park":

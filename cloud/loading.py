@@ -9,24 +9,31 @@ import torch
 from cloud.config import EngineSettings
 from cloud.engine import Engine, EngineLimits
 from cloud.messages import FrameSpec
+from cloud.replayed import ReplayedRunner
+from cloud.runner import Runner
 from cloud.scheduler import Budget
 from cloud.target import VideoLlavaTarget
 from cloud.target_runner import TargetRunner
 from common.errors import CapacityError, ModelError
+from common.padding import Padding
+from common.replay import load_profile
 from common.shipped import shipped_target
 from common.types import WIRE_VERSION, ServerInfo
 
 VIDEO_FRAMES = 8
 
 
-def load_engine(settings: EngineSettings) -> tuple[Engine, ServerInfo, FrameSpec]:
+def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tuple[Engine, ServerInfo, FrameSpec]:
     """The engine of these settings, what it tells edges, and how frames must be preprocessed.
+
+    `padding` counts the overruns of a replayed engine.
 
     Raises:
         ModelError: the model can't be loaded.
         CapacityError: there is no memory for the sessions asked for.
     """
     torch.set_num_threads(settings.torch_threads)
+    replay = load_profile(settings.replay) if settings.replay else None
     folder = Path(settings.model) if settings.model else shipped_target()
     target = VideoLlavaTarget.from_pretrained(
         folder,
@@ -34,7 +41,8 @@ def load_engine(settings: EngineSettings) -> tuple[Engine, ServerInfo, FrameSpec
         quantization=settings.quantization,
         device=settings.device,
     )
-    runner = _runner(target, settings)
+    own = _runner(target, settings)
+    runner: Runner = own if replay is None else ReplayedRunner(own, replay, padding)
     limits = EngineLimits(
         max_prompt_tokens=settings.max_prompt_tokens,
         max_answer_tokens=settings.max_answer_tokens,
@@ -44,7 +52,7 @@ def load_engine(settings: EngineSettings) -> tuple[Engine, ServerInfo, FrameSpec
     )
     return (
         Engine(runner, limits),
-        _info(target, folder, settings, runner),
+        _info(target, folder, settings, replay.name if replay is not None else ""),
         FrameSpec(target.image_size, VIDEO_FRAMES),
     )
 
@@ -64,12 +72,13 @@ def _runner(target: VideoLlavaTarget, settings: EngineSettings) -> TargetRunner:
         ) from error
 
 
-def _info(target: VideoLlavaTarget, folder: Path, settings: EngineSettings, runner: TargetRunner) -> ServerInfo:
+def _info(target: VideoLlavaTarget, folder: Path, settings: EngineSettings, replay: str) -> ServerInfo:
+    assert target.tokenizer is not None  # the runner has checked it
     return ServerInfo(
         wire_version=WIRE_VERSION,
         model_name=folder.resolve().name,
         model_fingerprint=target.fingerprint,
-        tokenizer_hash=runner.tokenizer_hash,
+        tokenizer_hash=target.tokenizer.hash,
         vocab_size=target.vocab_size,
         hidden_size=target.hidden_size,
         video_frames=VIDEO_FRAMES,
@@ -80,4 +89,5 @@ def _info(target: VideoLlavaTarget, folder: Path, settings: EngineSettings, runn
         max_draft=settings.max_draft,
         max_message_bytes=settings.max_message_bytes,
         max_video_bytes=settings.max_video_bytes,
+        replay=replay,
     )

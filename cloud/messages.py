@@ -8,8 +8,8 @@ passes them on untouched.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from common.types import CloudMessage, EdgeMessage
@@ -19,13 +19,18 @@ from common.types import CloudMessage, EdgeMessage
 class Frames:
     """Preprocessed frames of the session's video: `pixels` float32 [n, 3, size, size].
 
+    If `encoded`, an edge has encoded them: `pixels` uint8 [n, bytes] are their features, [tokens, hidden] each in the
+    target's own element type.
+
     `first` is the place of the first among those that the target looks at, `decode_us` what decoding and
-    preprocessing took.
+    preprocessing took, `overruns` how often that was longer than a replayed profile says.
     """
 
-    pixels: NDArray[np.float32]
+    pixels: NDArray[Any]
     first: int = 0
     decode_us: int = 0
+    overruns: int = 0
+    encoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,23 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class FrameSpec:
-    """How frames must be preprocessed for the target (side in pixels), and how many of a video it looks at."""
+    """How frames must be preprocessed for the target, and what their features are where an edge encodes them.
+
+    Attributes:
+        size: side of a preprocessed frame, in pixels.
+        count: frames of a video that the target looks at.
+        tokens: features of a frame.
+        hidden: width of a feature.
+        dtype: element type of features.
+        vision_fingerprint: hash of the vision side that must have made them; empty: features aren't taken.
+    """
 
     size: int
     count: int
+    tokens: int = 0
+    hidden: int = 0
+    dtype: str = ""
+    vision_fingerprint: str = ""
 
 
 EngineMessage = EdgeMessage | Frames | VideoFailed | Park

@@ -92,6 +92,9 @@ class Runner(Protocol):
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
         """Encode frames and append their features to the slot's; returns microseconds."""
 
+    def place(self, slot: int, features: NDArray[np.uint8]) -> int:
+        """Append features that an edge encoded, uint8 [n, bytes a frame]; returns microseconds."""
+
     def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
         """What the target's head would choose from hidden states [n, hidden], for positions `position ...`."""
 

@@ -6,8 +6,6 @@ End of stream without `Close` means that the peer was lost: its session is parke
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
@@ -17,9 +15,10 @@ import grpc.aio
 
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
-from cloud.messages import Frames, Park, VideoFailed
+from cloud.ingest import Receiver, receiver_for
+from cloud.messages import Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
-from cloud.video import Sampled, VideoDecoder, VideoLimits
+from cloud.video import VideoLimits
 from common import codec
 from common.errors import (
     EventSpecError,
@@ -29,10 +28,10 @@ from common.errors import (
     VideoFormatError,
 )
 from common.failures import failure_of
-from common.frames import clip_pixels
+from common.replay import load_profile
 from common.rpc import abort
 from common.types import Close, Open
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, VideoHeader
 
 
 class SpeculationService:
@@ -43,7 +42,9 @@ class SpeculationService:
         self._streams = streams
         self._settings = settings
         self._draining = False
-        self._decoding = ThreadPoolExecutor(max_workers=2, thread_name_prefix="video")
+        self._replay = load_profile(settings.replay).video if settings.replay else None
+        workers = self._replay.workers if self._replay is not None else 2
+        self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """To be added to a server; messages are bytes, which only the codec translates."""
@@ -148,12 +149,12 @@ class SpeculationService:
 
     async def _take_video(self, requests: AsyncIterator[bytes]) -> tuple[int, int]:
         session_id, header, size = "", None, 0
-        receiver: _VideoReceiver | None = None
+        receiver: Receiver | None = None
         async for data in requests:
             size += len(data)
             if size > self._settings.max_video_bytes:
                 await self._refuse_video(session_id)
-            named, announced, packets = codec.decode_video_message(data)
+            named, announced, items = codec.decode_video_message(data)
             if receiver is None:
                 if announced is None or not named:
                     raise MessageError("a video begins with its session id and header")
@@ -161,12 +162,11 @@ class SpeculationService:
                 if not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
                     raise SessionError("there is no such session to join this video to; open it first")
                 receiver = await self._receiver(session_id, header)
-            if packets:
-                await self._push(session_id, receiver, packets)
+            if items:
+                await self._push(session_id, receiver, items)
         if receiver is None or header is None:
             raise MessageError("an empty video stream")
-        if receiver.packets < header.frames:
-            raise LinkError(f"the video ended after {receiver.packets} of {header.frames} packets")
+        receiver.check_complete()
         await self._push(session_id, receiver, ())
         return header.frames, size
 
@@ -176,18 +176,18 @@ class SpeculationService:
             await self._engine.send(session_id, VideoFailed(str(error)))
         raise error
 
-    async def _receiver(self, session_id: str, header: VideoHeader) -> _VideoReceiver:
+    async def _receiver(self, session_id: str, header: VideoHeader | FeaturesHeader) -> Receiver:
         limits = VideoLimits(max_frames=self._settings.max_video_frames)
         try:
-            return _VideoReceiver(header, limits, self._engine)
+            return receiver_for(header, limits, self._engine.frames, self._replay)
         except VideoFormatError as error:
             await self._engine.send(session_id, VideoFailed(str(error)))
             raise
 
-    async def _push(self, session_id: str, receiver: _VideoReceiver, packets: tuple[VideoPacket, ...]) -> None:
+    async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...]) -> None:
         """Decode packets (none: the end); frames go to the engine in groups, so that it need not wait for the last."""
         loop = asyncio.get_running_loop()
-        receiver.take(packets)
+        receiver.take(items)
         more = True
         while more:
             try:
@@ -197,63 +197,3 @@ class SpeculationService:
                 raise
             if frames is not None:
                 await self._engine.send(session_id, frames)
-
-
-_GROUP = 4  # frames: a larger group waits for its last frame, a smaller one costs the target a forward more
-
-
-class _VideoReceiver:
-    """Decodes one video; `work` runs in a decoding thread."""
-
-    def __init__(self, header: VideoHeader, limits: VideoLimits, engine: EngineClient) -> None:
-        self.packets = 0
-        self._decoder = VideoDecoder(header, limits, count=engine.frames.count)
-        self._size = engine.frames.size
-        self._sent = 0
-        self._busy_ns = 0
-        self._shown = self._missing = header.frames  # packets with a shown frame that are still to come
-        self._waiting: deque[VideoPacket] = deque()
-        self._ended = False
-        self._finished = False
-
-    def take(self, packets: tuple[VideoPacket, ...]) -> None:
-        """Packets that came; none: the end."""
-        self.packets += len(packets)
-        self._waiting.extend(packets)
-        self._ended = not packets
-
-    def work(self) -> tuple[Frames | None, bool]:
-        """Decode until there is a group of the target's frames, or nothing more to decode.
-
-        Returns:
-            Frames, preprocessed, or None; and whether there is more to decode at once.
-        """
-        started = time.perf_counter_ns()
-        sampled: Sampled = []
-        while self._waiting and not self._finished and len(sampled) < _GROUP:
-            packet = self._waiting.popleft()
-            self._missing -= packet.shown
-            sampled += self._decoder.push(packet)
-            # the last shown packet is as good as the end: its frames ride with the others'
-            if self._missing <= 0:
-                self._finish(sampled)
-        if self._finished and any(packet.shown for packet in self._waiting):
-            raise VideoFormatError(f"the video has more than the {self._shown} frames that its header says")
-        if self._ended:
-            self._finish(sampled)
-        return self._preprocessed(sampled, started), bool(self._waiting) and not self._finished
-
-    def _finish(self, sampled: Sampled) -> None:
-        if not self._finished:
-            self._finished = True
-            sampled += self._decoder.finish()
-
-    def _preprocessed(self, sampled: Sampled, started: int) -> Frames | None:
-        pixels = clip_pixels([frame for _, frame in sampled], self._size) if sampled else None
-        self._busy_ns += time.perf_counter_ns() - started
-        if pixels is None:
-            return None
-        frames = Frames(pixels, self._sent, self._busy_ns // 1_000)
-        self._sent += len(pixels)
-        self._busy_ns = 0
-        return frames

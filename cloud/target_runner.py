@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cloud.runner import ForwardResult, PromptShape, Work
 from cloud.target import VideoLlavaTarget
-from common.errors import ModelError
+from common.errors import InputError, ModelError
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
 from common.sampling import choose
 from common.types import SamplingParams
@@ -98,11 +98,28 @@ class TargetRunner:
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
         """Encode frames into the prompt's next video rows; returns microseconds."""
         started = time.perf_counter_ns()
-        features = self.target.encode_frames(torch.from_numpy(np.array(pixels, dtype=np.float32)))
+        self._append(slot, self.target.encode_frames(torch.from_numpy(np.array(pixels, dtype=np.float32))))
+        return (time.perf_counter_ns() - started) // 1_000
+
+    @torch.inference_mode()
+    def place(self, slot: int, features: NDArray[np.uint8]) -> int:
+        """Append features that an edge encoded, uint8 [n, bytes a frame]; returns microseconds.
+
+        Raises:
+            InputError: they aren't as many bytes as a frame's features have.
+        """
+        started = time.perf_counter_ns()
+        target = self.target
+        if features.shape[1:] != (target.tokens_per_frame * target.hidden_size * target.dtype.itemsize,):
+            raise InputError(f"a frame's features have {features.shape[1:]} bytes, which isn't what the target takes")
+        rows = torch.from_numpy(np.array(features)).view(target.dtype).view(-1, target.hidden_size)
+        self._append(slot, rows)
+        return (time.perf_counter_ns() - started) // 1_000
+
+    def _append(self, slot: int, features: torch.Tensor) -> None:
         row = self._next_row[slot]
         self._prompts[slot][row : row + len(features)] = features
         self._next_row[slot] = row + len(features)
-        return (time.perf_counter_ns() - started) // 1_000
 
     @torch.inference_mode()
     def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:

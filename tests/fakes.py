@@ -81,6 +81,10 @@ class FakeRunner:
         assert self._encoded[slot] <= VIDEO_FRAMES, "more frames than the prompt has room for"
         return 100
 
+    def place(self, slot: int, features: NDArray[np.uint8]) -> int:
+        self._encoded[slot] += len(features)
+        return 0
+
     def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
         return [int(row[0]) for row in states]  # the fake head reads the id off the state
 

@@ -1,0 +1,146 @@
+"""The target at a deployment's pace: `ReplayedRunner` does the real work and waits until a profile's time is over.
+
+It runs in the engine process, whose loop it blocks exactly as a device that is busy for so long would.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.messages import EngineMessage, Frames, Output
+from cloud.runner import ForwardResult, PromptShape, Runner, Work
+from common.padding import Padding
+from common.replay import StageTimes
+from common.types import Finished, Opened, SamplingParams
+
+_REMEMBERED = 4096  # sessions that may end without a word
+
+
+class ReplayedRunner:
+    """Implements `cloud.runner.Runner` around another one: its choices, the profile's times.
+
+    A prompt costs what the profile's whole prompt costs, each chunk its share, whatever its length here.
+    """
+
+    def __init__(self, inner: Runner, times: StageTimes, padding: Padding | None = None) -> None:
+        self.times = times
+        self.padding = padding or Padding()
+        self._inner = inner
+        self._lengths: dict[int, int] = {}  # slot -> length of its prompt in the model that runs here
+
+    @property
+    def slots(self) -> int:
+        """Number of KV slots."""
+        return self._inner.slots
+
+    @property
+    def capacity(self) -> int:
+        """Tokens a slot holds."""
+        return self._inner.capacity
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids that may be chosen are below this."""
+        return self._inner.vocab_size
+
+    @property
+    def eos_token_ids(self) -> frozenset[int]:
+        """Ids that end an answer."""
+        return self._inner.eos_token_ids
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the target's hidden states."""
+        return self._inner.hidden_size
+
+    @property
+    def tokenizer_hash(self) -> str:
+        """Hash of the target's tokenizer."""
+        return self._inner.tokenizer_hash
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Video features a frame."""
+        return self._inner.tokens_per_frame
+
+    @property
+    def pixels_shape(self) -> tuple[int, int, int]:
+        """Shape of one preprocessed frame."""
+        return self._inner.pixels_shape
+
+    def open(self, slot: int, question: str) -> PromptShape:
+        """Prepare a slot for a prompt."""
+        shape = self._inner.open(slot, question)
+        self._lengths[slot] = shape.length
+        return shape
+
+    def close(self, slot: int, poisoned: bool = False) -> None:
+        """Free what the slot holds."""
+        self._lengths.pop(slot, None)
+        self._inner.close(slot, poisoned)
+
+    def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
+        """Encode frames, padded to so many frames' vision; returns microseconds."""
+        started = self.padding.now()
+        self._inner.encode(slot, pixels)
+        ended = self.padding.wait(started, self.times.video.vision.at(len(pixels)))
+        return round((ended - started) * 1e6)
+
+    def place(self, slot: int, features: NDArray[np.uint8]) -> int:
+        """Append features that an edge encoded; a copy, not padded."""
+        return self._inner.place(slot, features)
+
+    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
+        """What the target's head would choose from hidden states; not padded, nobody measured it."""
+        return self._inner.draft_ids(states, sampling, position)
+
+    def forward(self, works: Sequence[Work]) -> ForwardResult:
+        """One packed forward, padded to the profile's pass over as many rows."""
+        started = self.padding.now()
+        result = self._inner.forward(works)
+        ended = self.padding.wait(started, self.forward_ms(works))
+        return ForwardResult(result.choices, round((ended - started) * 1e6))
+
+    def forward_ms(self, works: Sequence[Work]) -> float:
+        """What the profile says of such a pass, in milliseconds."""
+        prompt = sum(
+            self.times.prompt_rows(work.prompt_stop - work.start, self._lengths[work.slot])
+            for work in works
+            if work.prompt_stop > work.start
+        )
+        return self.times.step_ms(prompt, sum(len(work.answer) for work in works), len(works))
+
+
+class ReplayBook:
+    """Tells edges that the cloud is replayed: marks `Opened`, and counts overruns between it and `Finished`.
+
+    An overrun of the engine delays every session that it holds, so each of them counts it.
+    """
+
+    def __init__(self, name: str, padding: Padding) -> None:
+        self._name = name
+        self._padding = padding
+        self._before: OrderedDict[str, int] = OrderedDict()  # session -> overruns when it was opened
+
+    def take_in(self, session_id: str, message: EngineMessage) -> None:
+        """A message for the engine: frames bring the front's overruns."""
+        if isinstance(message, Frames) and message.overruns and session_id in self._before:
+            self._before[session_id] -= message.overruns
+
+    def stamp(self, output: Output) -> Output:
+        """The output as its edge shall see it."""
+        match output.message:
+            case Opened():
+                self._before.setdefault(output.session_id, self._padding.overruns)
+                if len(self._before) > _REMEMBERED:
+                    self._before.popitem(last=False)
+                return replace(output, message=replace(output.message, replay=self._name))
+            case Finished():
+                before = self._before.pop(output.session_id, self._padding.overruns)
+                return replace(output, message=replace(output.message, replay_overruns=self._padding.overruns - before))
+        return output

@@ -1,0 +1,128 @@
+"""What becomes of a video's stream: pictures at a profile's pace, or an edge's features, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cloud.ingest import FeatureReceiver, VideoReceiver, receiver_for
+from cloud.messages import Frames, FrameSpec
+from cloud.video import VideoLimits
+from common.errors import LinkError, MessageError, MismatchError
+from common.padding import Padding
+from common.replay import Curve, VideoTimes
+from common.types import Tensor
+from common.video import FeaturesHeader, FrameFeatures, VideoPacket
+from edge.video import Clip, open_clip, write_video
+from tests.common.test_padding import Clock
+
+SPEC = FrameSpec(8, 2, tokens=3, hidden=4, dtype="bfloat16", vision_fingerprint="ours")
+HEADER = FeaturesHeader("ours", 2)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    path = Path(tmp_path_factory.mktemp("clips")) / "clip.mp4"
+    rng = np.random.default_rng(0)
+    write_video(path, [rng.integers(0, 256, (32, 48, 3), dtype=np.uint8) for _ in range(12)], fps=10)
+    return open_clip(path)
+
+
+def all_of(receiver: VideoReceiver | FeatureReceiver) -> list[Frames]:
+    found, more = [], True
+    while more:
+        frames, more = receiver.work()
+        if frames is not None:
+            found.append(frames)
+    return found
+
+
+def test_a_replayed_clip_takes_the_profiles_time_and_no_longer(clip: Clip) -> None:
+    times = VideoTimes(decode_ms=60_000, preprocess_ms=8_000, vision=Curve(((1, 1),)), frames=8)
+    spec = FrameSpec(8, 8)
+    receiver = receiver_for(clip.header, VideoLimits(), spec, times)
+    assert isinstance(receiver, VideoReceiver)
+    clock = Clock()
+    receiver._padding = Padding(clock, clock.sleep)
+    started = clock.now
+    for packet in clip.packets():
+        receiver.take((packet,))
+        receiver.work()
+    receiver.take(())
+    receiver.work()
+    receiver.check_complete()
+    assert clock.now - started == pytest.approx(68.0)
+
+
+def test_a_replayed_clip_gives_the_same_pictures_and_tells_its_overruns(clip: Clip) -> None:
+    spec = FrameSpec(8, 8)
+    packets = tuple(clip.packets())
+    pictures = []
+    for times in (None, VideoTimes(0.001, 0.001, Curve(((1, 1),)))):
+        receiver = receiver_for(clip.header, VideoLimits(), spec, times)
+        assert isinstance(receiver, VideoReceiver)
+        receiver.take(packets)
+        frames = all_of(receiver)
+        assert sum(f.overruns for f in frames) == (len(frames) if times else 0)
+        assert all(f.decode_us > 0 for f in frames)
+        pictures.append(np.concatenate([f.pixels for f in frames]))
+    assert len(pictures[0]) == 8
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+
+
+def features(index: int, dtype: str = "bfloat16", shape: tuple[int, ...] = (3, 4)) -> FrameFeatures:
+    item = {"bfloat16": 2, "float32": 4}[dtype]
+    size = int(np.prod(shape)) * item
+    return FrameFeatures(index, Tensor(dtype, shape, bytes(range(index, index + size))))
+
+
+def test_features_pass_as_bytes() -> None:
+    receiver = FeatureReceiver(HEADER, SPEC)
+    receiver.take((features(0),))
+    (first,) = all_of(receiver)
+    receiver.take((features(1),))
+    (second,) = all_of(receiver)
+    receiver.take(())
+    receiver.check_complete()
+    assert all_of(receiver) == []
+    assert [(f.first, f.encoded, f.pixels.shape) for f in (first, second)] == [(0, True, (1, 24)), (1, True, (1, 24))]
+    assert first.pixels.tobytes() == features(0).features.data
+
+
+def test_features_of_another_target_are_refused() -> None:
+    with pytest.raises(MismatchError, match="--vision-model"):
+        receiver_for(FeaturesHeader("theirs", 2), VideoLimits(), SPEC)
+    with pytest.raises(MismatchError, match="looks at 2 frames"):
+        receiver_for(FeaturesHeader("ours", 3), VideoLimits(), SPEC)
+    with pytest.raises(MismatchError):
+        receiver_for(FeaturesHeader("", 2), VideoLimits(), FrameSpec(8, 2))
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ((features(1),), "frame 1 came where 0 was due"),
+        ((features(0), features(0)), "frame 0 came where 1 was due"),
+        ((features(0), features(1), features(2)), "frame 2 came"),
+        ((features(0, "float32"),), "must be bfloat16"),
+        ((features(0, shape=(4, 3)),), "must be bfloat16"),
+        ((VideoPacket(0, 0, 0, True, b"x"),), "packets follow"),
+    ],
+)
+def test_features_that_arent_the_targets_are_refused(items: tuple[FrameFeatures, ...], said: str) -> None:
+    with pytest.raises(MessageError, match=said):
+        FeatureReceiver(HEADER, SPEC).take(items)
+
+
+def test_features_in_a_video_and_streams_cut_short(clip: Clip) -> None:
+    video = receiver_for(clip.header, VideoLimits(), FrameSpec(8, 2))
+    with pytest.raises(MessageError, match="features follow"):
+        video.take((features(0),))
+    with pytest.raises(LinkError, match="after 0 of 12"):
+        video.check_complete()
+    receiver = FeatureReceiver(HEADER, SPEC)
+    receiver.take((features(0),))
+    with pytest.raises(LinkError, match="after 1 of 2"):
+        receiver.check_complete()
