@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.compare import compare, replay
+from benchmarks.report.command import report
+from benchmarks.simulation.commands import simulate
 from common.cli import make_app, run_app
 
 app = make_app(
@@ -46,6 +49,12 @@ def figures(
     else:
         print_figures(results)
     raise typer.Exit(0 if all(result.reached for result in results) else 1)
+
+
+app.command()(compare)
+app.command()(replay)
+app.command()(simulate)
+app.command()(report)
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def another(token: int) -> int:
     return FIRST_WORD + (token - FIRST_WORD + 1) % (VOCABULARY - FIRST_WORD)
 
 
-def made_up_case(number: int, tokens: int, video_bytes: int, rng: random.Random) -> Case:
+def made_up_case(number: int, tokens: int, video_bytes: int, rng: random.Random, text_tokens: int = 28) -> Case:
     """A question whose answer has `tokens` tokens, the end token included."""
     words = tuple(rng.randrange(FIRST_WORD, VOCABULARY) for _ in range(tokens - 1))
-    return Case(f"made up {number}", "What happens in the clip?", (*words, EOS), video_bytes)
+    return Case(f"made up {number}", "What happens in the clip?", (*words, EOS), video_bytes, text_tokens=text_tokens)

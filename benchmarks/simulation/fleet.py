@@ -172,6 +172,9 @@ class Fleet:
 
         Returns:
             The cloud's work between `warm_up` and `duration`.
+
+        Raises:
+            EngineError: an answer isn't the target's own: an error in the code that is simulated.
         """
         self._stop_at = duration
         for client in range(self.clients):
@@ -220,8 +223,8 @@ class Fleet:
         session, case = answer.session, answer.asked.case
         ids = tuple(session.answer)
         alone = session.figures.alone
-        if answer.error is None and not alone and ids != case.truth:
-            raise EngineError(f"an answer differs from the target's own: {ids} instead of {case.truth}")
+        if self.target.wrong or (answer.error is None and not alone and ids != case.truth):
+            raise EngineError(f"an answer differs from the target's own: {self.target.wrong or (ids, case.truth)}")
         failure = str(answer.error) if answer.error is not None else ""
         report = session.figures.report(len(ids))
         self.outcomes.append(Outcome(client, number, case, answer.started_at, ids, report, alone, failure))

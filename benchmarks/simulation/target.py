@@ -21,8 +21,7 @@ _VIDEO_START = 5
 class KnownTarget:
     """Implements `cloud.runner.Runner`. The prompt's name chooses the case; `take_spent` tells what the work cost.
 
-    Raises:
-        EngineError: it was fed something that the answer's KV wouldn't fit to: an error of the protocol's code.
+    `wrong` says so if it was fed what doesn't continue the answer: an error in the protocol's code, not in a session.
     """
 
     tokenizer_hash = TOKENIZER
@@ -46,6 +45,7 @@ class KnownTarget:
         self._stored: dict[int, int] = {}
         self._prompt: dict[int, int] = {}
         self._spent = 0.0
+        self.wrong = ""
 
     def take_spent(self) -> float:
         """Seconds of work since the last call."""
@@ -65,6 +65,9 @@ class KnownTarget:
 
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
         return self._spend(self._costs.vision(len(pixels)))
+
+    def place(self, slot: int, features: NDArray[np.uint8]) -> int:
+        raise EngineError("features from the edge aren't simulated")
 
     def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
         raise EngineError("hidden-state drafts aren't simulated")
@@ -86,12 +89,12 @@ class KnownTarget:
         """The truth after each of the last fed tokens; behind a wrong draft token nobody reads it."""
         truth, start = self._open[work.slot].truth, work.start
         if start > self._stored[work.slot]:
-            raise EngineError("a hole in the keys and values")
+            self.wrong = "a hole in the keys and values"
         self._stored[work.slot] = work.prompt_stop + len(work.answer)
         known = len(work.answer) - max(0, work.choices - 1)
         first = max(0, start - self._prompt[work.slot])
         if work.answer[:known] != truth[first : first + known]:
-            raise EngineError("committed tokens differ from the target's own")
+            self.wrong = "committed tokens differ from the target's own"
         return [
             truth[position] if position < len(truth) else EOS
             for position in range(work.position, work.position + work.choices)

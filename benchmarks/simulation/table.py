@@ -1,0 +1,76 @@
+"""Tables on the terminal: fleets, and the differences of a validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.simulation.summary import Objectives, Summary
+
+_COLUMNS = (
+    "clients",
+    "tokens/s",
+    "TTFT p50\nms",
+    "TTFT p99\nms",
+    "TPOT p50\nms",
+    "passes\na token",
+    "cloud\nbusy",
+    "decoding\nbusy",
+    "goodput\nanswers/s",
+    "goodput\nshare",
+    "alone",
+    "failed",
+)
+
+
+def make_console() -> Console:
+    """A console wide enough for the tables, also where the output is a file."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=150)
+
+
+def print_fleets(summaries: Sequence[Summary], objectives: Objectives) -> None:
+    """One line a fleet."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("paradigm", no_wrap=True)
+    for name in _COLUMNS:
+        table.add_column(name, justify="right")
+    for one, after in zip(summaries, [*summaries[1:], None], strict=True):
+        ends = after is None or (after.paradigm, after.mode) != (one.paradigm, one.mode)
+        table.add_row(f"{one.paradigm}/{one.mode}".rstrip("/"), *_cells(one), end_section=ends)
+    console = make_console()
+    console.print(table)
+    console.print(
+        f"goodput: answers with TTFT <= {objectives.ttft_ms:g} ms and TPOT <= {objectives.tpot_ms:g} ms. "
+        "alone: the edge gave up on the cloud."
+    )
+
+
+def _cells(one: Summary) -> list[str]:
+    return [
+        str(one.clients),
+        number(one.tokens_per_s, 1),
+        number(one.ttft_p50_ms),
+        number(one.ttft_p99_ms),
+        number(one.tpot_p50_ms, 1),
+        number(one.passes_per_token, 3),
+        percent(one.utilisation),
+        percent(one.decoding),
+        number(one.goodput_per_s, 2),
+        percent(one.goodput_share),
+        str(one.alone),
+        str(one.failed),
+    ]
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A figure, or a dash."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def percent(share: float | None) -> str:
+    """A share of one as percent, or a dash."""
+    return "-" if share is None else f"{share * 100:.0f} %"
