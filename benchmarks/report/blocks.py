@@ -1,0 +1,80 @@
+"""What the page is made of: sections of sentences, tables and pictures, without a word of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Sentences; `tone` is `plain`, `missing` (says why a part is absent), `win`, `loss`, `even` or `note`."""
+
+    text: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading within a section; `mark` is what stands beside it, such as "replayed"."""
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose first `words` columns are words and the others numbers; `folded` hides it until it is asked for."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    words: int = 1
+    folded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is drawn when the page is written. `name` is unique in the report and the PNG's file name."""
+
+    name: str
+    caption: str
+    alt: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """The paradigms that were run, by name: who does what, and what crosses the link."""
+
+    paradigms: tuple[str, ...]
+
+
+Block = Text | Heading | Table | Picture | Diagram
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page. `anchor` is its id."""
+
+    anchor: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The whole page: `subtitle` says when and what, `replayed` names the profiles of replayed runs."""
+
+    subtitle: str
+    replayed: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All pictures, in order."""
+        return [block for section in self.sections for block in section.blocks if isinstance(block, Picture)]

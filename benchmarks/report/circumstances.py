@@ -1,0 +1,155 @@
+"""The parts of the page about circumstances: what was run, on what, whether it was lossless, what isn't emulated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.report.blocks import Block, Diagram, Section, Table, Text
+from benchmarks.report.lossless import LosslessCheck
+from benchmarks.report.sources import Source, Sources
+from benchmarks.report.wording import PARADIGMS, link_name, number, plural, shown
+
+BACKENDS = {
+    "tun": "tun: packets really cross an emulated line between two network namespaces; the kernel's own TCP "
+    "meets delay, rate, queue and loss, slow start included.",
+    "netem": "netem: the kernel delays, limits and drops packets between two network namespaces; its own TCP meets "
+    "that, slow start included.",
+    "proxy": "proxy: a relay in user space delays and limits streams. Congestion control isn't emulated: there is "
+    "no slow start, and loss is imitated by pauses. Uploads look better than over a real link.",
+    "loopback": "loopback: nothing is emulated; edge and cloud are on one machine, whose cores they share.",
+    "simulated": "simulated: the protocol's real code in virtual time; link and models are formulas and profiles, and "
+    "nothing was measured on a clock.",
+}
+
+
+def what_was_run(sources: Sources) -> Section:
+    """Commands, links, models, machine, and the notes that commands left."""
+    blocks: list[Block] = [_runs_table(sources.items)]
+    for title, key in (("Machine", "machine"), ("Models", "models")):
+        values = list(dict.fromkeys(_flat(source.record.meta.get(key)) for source in sources.items))
+        known = [value for value in values if value]
+        blocks.append(Text(f"{title}: {' | '.join(known)}.") if known else Text(f"{title}: not recorded.", "missing"))
+        if len(known) > 1:
+            blocks.append(Text(f"The results come from different {key}s: compare within one file only.", "note"))
+    measured = _measured(sources.items)
+    blocks += [measured] if measured else []
+    backends = dict.fromkeys(run.backend for run in sources.runs if run.backend)
+    blocks += [Text(f"Link backend {BACKENDS.get(name, f'{name}: not known to this version')}") for name in backends]
+    notes = dict.fromkeys(str(note) for source in sources.items for note in source.record.meta.get("notes") or ())
+    blocks += [Text(f"{note.rstrip('.')}.", "note") for note in (*notes, *sources.notes)]
+    return Section("run", "What was run", tuple(blocks))
+
+
+def _runs_table(items: Sequence[Source]) -> Table:
+    groups: dict[tuple[str, str, str], list[Source]] = {}
+    for source in items:
+        backends = ", ".join(dict.fromkeys(run.backend for run in source.record.runs if run.backend))
+        replayed = ", ".join(dict.fromkeys(run.replayed for run in source.record.runs if run.replayed))
+        groups.setdefault((source.command, backends, replayed), []).append(source)
+    rows = []
+    for (command, backends, replayed), sources in groups.items():
+        runs = [run for source in sources for run in source.record.runs]
+        links = dict.fromkeys(link_name(run.link) for run in runs if run.link)
+        clips, questions = {run.clip for run in runs}, {(run.clip, run.question) for run in runs}
+        rows.append((
+            command, plural(len(links), "link") if len(links) > 3 else "; ".join(links) or "none",
+            backends or "none", f"replayed: {replayed}" if replayed else "real",
+            f"{len({run.label for run in runs})}", f"{len(clips)}", f"{len(questions)}", f"{len(runs):,}",
+            _when(sources),
+        ))  # fmt: skip
+    head = ("command", "link", "backend", "model stages", "paradigms", "clips", "questions", "answers", "made")
+    return Table(head, tuple(rows), words=4)
+
+
+def _when(sources: Sequence[Source]) -> str:
+    times = sorted(str(source.record.meta["created"])[:16].replace("T", " ") for source in sources if _created(source))
+    return "not recorded" if not times else times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
+
+
+def _created(source: Source) -> bool:
+    return bool(source.record.meta.get("created"))
+
+
+def _flat(value: Any) -> str:
+    """Any JSON value as one line of words."""
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{str(key).replace('_', ' ')}: {_flat(v)}" for key, v in value.items() if v not in (None, "", {})
+        )
+    if isinstance(value, list | tuple):
+        return ", ".join(_flat(item) for item in value)
+    return number(value, 4) if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _measured(items: Sequence[Source]) -> Table | None:
+    """What the links really gave, where commands measured it."""
+    rows = []
+    for source in items:
+        given = source.record.meta.get("measured")
+        if isinstance(given, Mapping) and given:
+            link = source.record.meta.get("link")
+            name = link_name(link) if isinstance(link, Mapping) else ""
+            rows.append((source.command, name, _flat(given)))
+    unique = tuple(dict.fromkeys(rows))
+    if not unique:
+        return None
+    return Table(("command", "asked of the link", "measured on it"), unique, words=3, folded=len(unique) > 4)
+
+
+def paradigms(sources: Sources) -> Section:
+    """One line for each paradigm that was run, and the picture of who does what."""
+    found = {run.paradigm for run in sources.runs}
+    known = tuple(name for name in PARADIGMS if name in found)
+    text = (
+        "Two models could answer a question about a clip: a large one in the cloud that looks at the video, and a "
+        "small one at the edge that looks at the event camera's stream. These ways to share the work were measured:"
+    )
+    blocks: list[Block] = [Text(text), Diagram(known)]
+    unknown = sorted(found - set(known))
+    if unknown:
+        blocks.append(Text(f"Not known to this version of the report: {', '.join(map(shown, unknown))}.", "note"))
+    return Section("paradigms", "The paradigms", tuple(blocks))
+
+
+def lossless(check: LosslessCheck) -> list[Block]:
+    """The check's outcome: what was compared, and each difference found."""
+    blocks: list[Block] = []
+    if check.questions:
+        text = (
+            f"Lossless check: {check.answers:,} answers to {plural(check.questions, 'question')} (by clip, seed and "
+            f"temperature) of {', '.join(map(shown, check.labels))}"
+        )
+        if not check.found:
+            blocks.append(Text(f"{text}: the token ids are identical for each question.", "win"))
+        else:
+            bad = f"{text}: {plural(len(check.found), 'answer')} differ. That is a bug, and no figure here counts."
+            blocks.append(Text(bad, "loss"))
+            rows = [(d.clip, d.question, f"{d.first.label}: {d.first.answer}", f"{d.other.label}: {d.other.answer}")
+                    for d in check.found]  # fmt: skip
+            blocks.append(Table(("clip", "question", "first", "other"), tuple(rows), words=4, folded=len(rows) > 6))
+    else:
+        blocks.append(
+            Text("Lossless check: no question has two lossless answers to hold against each other.", "missing")
+        )
+    if check.unchecked:
+        blocks.append(
+            Text(f"{plural(check.unchecked, 'lossless answer')} had no token ids and weren't checked.", "note")
+        )
+    return blocks
+
+
+def reading() -> Section:
+    """How the numbers are made."""
+    texts = (
+        "Times are by the edge's clock, from the question on. Time to first token: until the first token that the "
+        "large model confirmed (of an answer of the edge alone: its first token).",
+        "Medians stand with the quartiles of all repetitions behind them; no answer was left out.",
+        "“Times as fast” is cloud only's time over the paradigm's, taken answer by answer (same clip, question, seed "
+        "and repetition, in the same run), and of these ratios the median. Above 1 is faster. A difference counts if "
+        "it is at least 2 % and three of four answers agree; else the ratio stands in parentheses.",
+        "Hidden is work of the edge at moments at which the link or the cloud were at work too: it costs no time of its "
+        "own. A stage counts from its begin to its end, waiting within it included.",
+        "Bytes are those of the messages, without the headers of HTTP/2, TCP and IP.",
+    )
+    return Section("reading", "How to read the numbers", tuple(Text(text) for text in texts))

@@ -1,0 +1,1 @@
+"""Draws what the pure modules worked out. Only this package knows matplotlib."""
