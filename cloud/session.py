@@ -21,6 +21,7 @@ from common.prefix_hash import EMPTY, extend_hash
 from common.types import Commit, Draft, Finished, FinishReason, Open, Pace, Progress, Stage, StepTimings
 
 _STASHED = 8  # drafts that came before the draft they continue
+_MORE_TO_COME_S = 0.004  # how long a part of a prompt waits for the next part: one forward is cheaper than two
 _REMEMBERED = 1024  # draft ids kept to recognise a draft that comes twice
 
 
@@ -58,6 +59,7 @@ class Session:
     opened_at: float
     slot: int = -1
     available: int = 0
+    available_since: float = 0.0
     least_chunk: int = 1
     kv_length: int = 0
     epoch: int = 0
@@ -180,8 +182,9 @@ class Session:
             return None
         if not self.prefilled:
             feedable = self.known_length if self.available >= self.prompt_length else self.available
-            least = 1 if feedable >= self.known_length else self.least_chunk
-            return self.waiting_since if feedable - self.kv_length >= least else None
+            if feedable >= self.known_length:
+                return self.waiting_since
+            return self.available_since + _MORE_TO_COME_S if feedable - self.kv_length >= self.least_chunk else None
         if self.kv_length < self.known_length - 1 or self.pending or self._eager:
             return self.waiting_since
         return self.waiting_since + self.open.patience_ms / 1e3
