@@ -1,0 +1,45 @@
+#!/bin/sh
+# Used by the Dockerfiles, in stages that images only copy from.
+#   install.sh venv LIST...     makes /opt/eventspec and installs those lists of requirements into it
+#   install.sh add LIST...      installs further lists; what that adds or changes is gathered in /added
+#   install.sh project          installs eventspec itself from /build/source; gathered in /added too
+set -eu
+
+venv=/opt/eventspec
+site=/build/local
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PIP_PROGRESS_BAR=off
+[ ! -f $site/pip.conf ] || export PIP_CONFIG_FILE=$site/pip.conf
+[ ! -f $site/ca.crt ] || export PIP_CERT=$site/ca.crt
+[ ! -d $site/wheels ] || export PIP_FIND_LINKS=$site/wheels
+
+install() { "$venv/bin/pip" install --quiet -c /build/constraints.txt "$@"; }
+
+lists() { for list in "$@"; do printf ' -r /build/lists/%s.txt' "$list"; done; }
+
+# Headers and tests of packages, and pip's own copies, which no daemon reads.
+slim() {
+    find $venv/lib -type d \( -path '*/torch/include' -o -path '*/torch/test' -o -path '*/tests' \) -prune -exec rm -rf {} +
+}
+
+# Runs a command and adds the files that it changed in the venv to /added.
+gather() {
+    stamp=$(mktemp)
+    sleep 0.1
+    "$@"
+    mkdir -p /added
+    (cd / && find .$venv ! -type d -cnewer "$stamp" -print0 | tar --null --files-from=- -c | tar -x -C /added)
+    rm "$stamp"
+}
+
+what=$1
+shift
+case $what in
+venv)
+    python3 -m venv $venv
+    install $(lists "$@")
+    slim
+    ;;
+add) gather install $(lists "$@") ;;
+project) gather install --no-deps /build/source ;;
+*) echo "install.sh: what is $what?" >&2 && exit 2 ;;
+esac
