@@ -11,25 +11,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cloud.video import sampled_indices
+
 EOS = 2
 FIRST_WORD = 3
 VOCABULARY = 32_000
+_FRAMES = 64  # of a made up video
+EVEN = tuple((index + 1) / _FRAMES for index in sampled_indices(_FRAMES))
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """A question. `truth` is the target's answer, its end token included where it ends by itself.
 
-    `guesses` are the drafter's, each after the true tokens before it; None if they are to be drawn.
+    `guesses` are the drafter's, each after the true tokens before it; None if they are to be drawn. `places` are the
+    shares of the video after which each of the target's frames is decoded.
     """
 
     clip: str
     question: str
     truth: tuple[int, ...]
     video_bytes: int
-    video_frames: int = 64
-    text_tokens: int = 28
+    text_tokens: int = 20
     guesses: tuple[int, ...] | None = None
+    places: tuple[float, ...] = EVEN
 
 
 class Acceptance(Protocol):
@@ -62,7 +67,7 @@ def another(token: int) -> int:
     return FIRST_WORD + (token - FIRST_WORD + 1) % (VOCABULARY - FIRST_WORD)
 
 
-def made_up_case(number: int, tokens: int, video_bytes: int, rng: random.Random, text_tokens: int = 28) -> Case:
+def made_up_case(number: int, tokens: int, video_bytes: int, rng: random.Random, text_tokens: int = 20) -> Case:
     """A question whose answer has `tokens` tokens, the end token included."""
     words = tuple(rng.randrange(FIRST_WORD, VOCABULARY) for _ in range(tokens - 1))
     return Case(f"made up {number}", "What happens in the clip?", (*words, EOS), video_bytes, text_tokens=text_tokens)

@@ -14,7 +14,6 @@ from benchmarks.simulation.target import PIXELS, KnownTarget
 from benchmarks.simulation.timeline import Call, Timeline, Workers
 from cloud.engine import Engine, EngineLimits
 from cloud.messages import EngineMessage, Frames, Output
-from cloud.video import sampled_indices
 from common.types import CloudMessage
 
 GROUP = 4  # frames that the front hands on at a time (`cloud/service.py`)
@@ -63,9 +62,8 @@ class SimulatedCloud:
         if not self._busy:
             self._turn()
 
-    def receiver(self, session_id: str, messages: int, frames: int) -> VideoReceiver:
-        """Who decodes a session's video of so many frames, which comes in so many messages."""
-        places = [(index + 1) / frames for index in sampled_indices(frames, self._target.frames)]
+    def receiver(self, session_id: str, messages: int, places: tuple[float, ...]) -> VideoReceiver:
+        """Who decodes a session's video, which comes in so many messages."""
         return VideoReceiver(self, session_id, messages, places, self._costs)
 
     # --------------------------------------------------------------------------------------- the engine's loop
@@ -121,7 +119,7 @@ class VideoReceiver:
     """
 
     def __init__(
-        self, cloud: SimulatedCloud, session_id: str, messages: int, places: list[float], costs: Costs
+        self, cloud: SimulatedCloud, session_id: str, messages: int, places: tuple[float, ...], costs: Costs
     ) -> None:
         self._cloud = cloud
         self._session_id = session_id

@@ -180,7 +180,7 @@ class SimulatedAnswer:
         case, began_ms = self.asked.case, (self._timeline.now - self.started_at) * 1e3
         sizes = _parts(case.video_bytes, max(1, math.ceil(case.video_bytes / _VIDEO_MESSAGE)))
         last = len(sizes) - 1
-        receiver = self._edge.cloud.receiver(self.session.opening.session_id, len(sizes), case.video_frames)
+        receiver = self._edge.cloud.receiver(self.session.opening.session_id, len(sizes), case.places)
 
         def arrived(index: int) -> None:
             self._timeline.after(self._edge.costs.hop_s, partial(receiver.arrived, index))

@@ -21,6 +21,7 @@ from edge.session import SessionSettings
 
 _EOS = frozenset({EOS})
 _DRAFTER = DrafterInfo("simulated", TOKENIZER, 32_000, 1)
+_DETAILED = 2_000  # answers whose spans are kept
 _SLICE = 1.0  # virtual seconds between two looks at the progress
 
 
@@ -227,6 +228,8 @@ class Fleet:
             raise EngineError(f"an answer differs from the target's own: {self.target.wrong or (ids, case.truth)}")
         failure = str(answer.error) if answer.error is not None else ""
         report = session.figures.report(len(ids))
+        if len(self.outcomes) >= _DETAILED:
+            report = {name: value for name, value in report.items() if name not in ("stages", "commit_trace")}
         self.outcomes.append(Outcome(client, number, case, answer.started_at, ids, report, alone, failure))
         each = self.arrivals.each
         if self.arrivals.per_s is None and (each is None or number + 1 < each):

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks.figures import machine_facts
 from benchmarks.link.profile import LinkProfile
+from benchmarks.machine import machine_facts
 from benchmarks.results import SCHEMA, Record, Run
 from benchmarks.simulation.cases import Case, made_up_case
 from benchmarks.simulation.fleet import Arrivals, Deployment, Fleet, Mode, Questions
@@ -21,7 +21,7 @@ NOTES = (
     "simulated: the real session and engine code in virtual time; nothing was measured",
     "TCP is approximated: slow start and a largest window, losses as retransmissions; see docs/simulation.md",
 )
-_TEXT_TOKENS = 28
+_TEXT_TOKENS = 20
 _MADE_UP = 256
 
 

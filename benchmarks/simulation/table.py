@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.simulation.summary import Objectives, Summary
+
+if TYPE_CHECKING:
+    from benchmarks.simulation.validation import Difference
 
 _COLUMNS = (
     "clients",
@@ -74,3 +78,30 @@ def number(value: float | None, digits: int = 0) -> str:
 def percent(share: float | None) -> str:
     """A share of one as percent, or a dash."""
     return "-" if share is None else f"{share * 100:.0f} %"
+
+
+def print_differences(differences: Sequence[Difference], meta: Mapping[str, Any], tolerance: float) -> None:
+    """Replayed and simulated medians side by side."""
+    link = (meta.get("link") or {}).get("name", "no link")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("paradigm", "clients", "figure", "runs", "replayed", "simulated", "off by", ""):
+        table.add_column(name, justify="left" if name in ("paradigm", "figure", "") else "right")
+    for one, after in zip(differences, [*differences[1:], None], strict=True):
+        ends = after is None or (after.label, after.clients) != (one.label, one.clients)
+        table.add_row(
+            one.label,
+            str(one.clients),
+            one.figure,
+            str(one.runs),
+            number(one.replayed, 1),
+            number(one.simulated, 1),
+            f"{one.off * 100:+.1f} %",
+            "" if one.within else "OFF",
+            end_section=ends,
+        )
+    console = make_console()
+    console.print(f"{meta.get('replayed', '')} over {link} ({meta.get('backend', '')}): medians")
+    console.print(table)
+    wrong = sum(not one.within for one in differences)
+    said = "all within" if not wrong else f"{wrong} of {len(differences)} not within"
+    console.print(f"{said} {tolerance * 100:.0f} %")
