@@ -34,8 +34,8 @@ PRESETS: dict[str, LinkProfile] = {
             downlink_mbps=10.0,
             jitter_ms=30.0,
             loss_pct=1.0,
-            source="hop over 20 ms for half of the packets (Pei et al., WiFi can be the weakest link, 2016) and 12 ms to "
-            "a near cloud region (assumed); rates, jitter and loss assumed",
+            source="hop over 20 ms for half of the packets (Pei et al., WiFi can be the weakest link, 2016) and 12 ms "
+            "to a near cloud region (assumed); rates, jitter and loss assumed",
         ),
         LinkProfile(
             "5g",
@@ -74,9 +74,9 @@ PRESETS: dict[str, LinkProfile] = {
             jitter_ms=30.0,
             loss_pct=0.1,
             outages=(Outage(start_s=10.0, duration_s=0.1, every_s=15.0),),
-            source="round trip's median 50 ms, quartiles 40 and 60, least 20 (APNIC); a new satellite every 15 s (APNIC) "
-            "with a gap of 0.1 s (assumed; IMC 2022 saw bursts of up to 50 % loss); rates as advertised (100 down, 10 up); "
-            "loss assumed",
+            source="round trip's median 50 ms, quartiles 40 and 60, least 20 (APNIC); a new satellite every 15 s "
+            "(APNIC) with a gap of 0.1 s (assumed; IMC 2022 saw bursts of up to 50 % loss); rates as advertised (100 "
+            "down, 10 up); loss assumed",
         ),
         LinkProfile(
             "geo",
@@ -85,8 +85,8 @@ PRESETS: dict[str, LinkProfile] = {
             downlink_mbps=25.0,
             jitter_ms=30.0,
             loss_pct=0.5,
-            source=f"geostationary satellite: 477 ms of light's way and processing, about 600 ms as users measure; rates "
-            f"of a consumer plan (25 down, 3 up); loss: {_MAG}, satellite; jitter assumed",
+            source=f"geostationary satellite: 477 ms of light's way and processing, about 600 ms as users measure; "
+            f"rates of a consumer plan (25 down, 3 up); loss: {_MAG}, satellite; jitter assumed",
         ),
         LinkProfile(
             "transatlantic",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.link.trace import load_trace
 from common.errors import SettingsError
 
 PACKET_BYTES = 1500
@@ -80,6 +81,8 @@ class LinkProfile:
             raise SettingsError(
                 f"jitter_ms {self.jitter_ms:g} is over rtt_ms {self.rtt_ms:g}: no packet can arrive early"
             )
+        if sum(o.duration_s / o.every_s for o in self.outages if o.every_s) >= 1.0:
+            raise SettingsError("these outages together may never let anything pass")
         if self.queue_ms is not None:
             _check_range("queue_ms", self.queue_ms, 0.0, 600_000.0)
 
@@ -121,10 +124,6 @@ def with_traces(profile: LinkProfile, uplink: Path | None, downlink: Path | None
     Raises:
         SettingsError: a trace can't be read.
     """
-    from dataclasses import replace
-
-    from benchmarks.link.trace import load_trace
-
     if uplink is not None:
         profile = replace(profile, uplink_mbps=load_trace(uplink).mean_mbps, uplink_trace=str(uplink.absolute()))
     if downlink is not None:

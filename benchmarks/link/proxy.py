@@ -1,0 +1,52 @@
+"""The link as a TCP relay in user space, for machines without root. What it can't emulate is in `NOTES`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.link.child import EmulatorProcess
+from benchmarks.link.profile import LinkProfile
+
+NOTES: tuple[str, ...] = (
+    "congestion control is not emulated: a relay delays and paces bytes, so connections have no slow start and don't "
+    "slow down after a loss; a lost packet is a stall of one round trip",
+)
+
+
+class ProxyLink:
+    """See `EmulatedLink` for what it offers. Both sides are on this machine's loopback; `reach` opens a relay.
+
+    Raises:
+        SettingsError: the profile's trace can't be read.
+        LinkError: the relay's process failed.
+    """
+
+    backend = "proxy"
+    notes: tuple[str, ...] = NOTES
+
+    def __init__(self, profile: LinkProfile) -> None:
+        self.profile: LinkProfile | None = profile
+        self._process = EmulatorProcess("benchmarks.link.proxy_process", profile)
+        self._relays: dict[str, str] = {}
+
+    def edge_command(self, command: Sequence[str]) -> list[str]:
+        return list(command)
+
+    def cloud_command(self, command: Sequence[str]) -> list[str]:
+        return list(command)
+
+    def cloud_listen(self) -> str:
+        return "127.0.0.1:0"
+
+    def reach(self, address: str) -> str:
+        if address not in self._relays:
+            self._relays[address] = self._process.request({"do": "relay", "to": address})["address"]
+        return self._relays[address]
+
+    def statistics(self) -> dict[str, Any]:
+        """What the relay counted so far, by direction (`up`, `down`)."""
+        return self._process.request({"do": "statistics"})
+
+    def close(self) -> None:
+        self._process.close()
