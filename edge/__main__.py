@@ -53,6 +53,12 @@ def serve(
     give_up_after_s: Annotated[
         float | None, typer.Option(help="Seconds without a link before the edge finishes alone. [10]")
     ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            help="Pad all stages to a profile of measured times: a name such as 7b-4bit-24gb, or a file. [off]"
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with an [edge] table; flags and environment override it.")
     ] = None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.ask import AskEvent, AskRequest, Mode, Report
 from common.errors import PromptError
+from common.replay import load_profile, replayed_label
 from common.tokenizer import Tokenizer
 from common.types import DrafterInfo, Open
 from edge.config import EdgeSettings
@@ -20,6 +21,7 @@ from edge.controller import DraftLength
 from edge.link import Link
 from edge.runner import AnswerRunner, Video
 from edge.session import EdgeSession
+from edge.stages import StagedDrafter, Stages
 from edge.video import open_clip
 from edge.worker import Drafting, DraftingThread
 
@@ -48,8 +50,11 @@ class DrafterModel:
         """Ids that end an answer."""
         return self.model.config.eos_token_ids
 
-    def prepare(self, ask: AskRequest, frames: list[NDArray[Any]], max_tokens: int) -> Callable[[], Drafting]:
-        """Work for the drafter's thread: a drafter that has its prompt and its events."""
+    def prepare(
+        self, ask: AskRequest, frames: list[NDArray[Any]], max_tokens: int, stages: Stages | None = None
+    ) -> Callable[[], Drafting]:
+        """Work for the drafter's thread: a drafter that has its prompt and its events, and tells `stages`."""
+        stages = stages or Stages()
 
         def work() -> Drafting:
             from edge.drafter import Drafter
@@ -61,8 +66,15 @@ class DrafterModel:
                 vocab_size=min(self.tokenizer.vocab_size, self.model.vocab_size),
                 max_tokens=max_tokens,
             )
-            drafter.prefill(prompt_ids(ask.question, self.tokenizer, self.model.config.prompt_template), frames)
-            return drafter
+            times = stages.replay.drafter if stages.replay is not None else None
+            with stages.span("drafter_preprocess", times.preprocess_ms if times else 0.0):
+                pixels = self.model.preprocess(frames)
+            with stages.span("drafter_vision", times.vision_ms if times else 0.0):
+                features = self.model.encode(pixels)
+            with stages.span("drafter_prefill", times.prefill_ms if times else 0.0):
+                prompt = prompt_ids(ask.question, self.tokenizer, self.model.config.prompt_template)
+                drafter.prefill(prompt, features=features)
+            return StagedDrafter(drafter, stages)
 
         return work
 
@@ -86,6 +98,7 @@ class Answering:
         self._thread = thread
         self._files = files
         self._clock = clock
+        self._replay = load_profile(settings.replay) if settings.replay else None
 
     async def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question; the last event is its report.
@@ -97,8 +110,10 @@ class Answering:
         started = self._clock()
         max_tokens = self._check(ask)
         drafts, cloud = ask.mode is not Mode.CLOUD_ONLY, ask.mode is not Mode.EDGE_ONLY
+        stages = Stages(self._replay, clock=self._clock)
         frames, video = await asyncio.gather(
-            self._event_frames(ask) if drafts else _nothing(), self._open_video(ask) if cloud else _nothing()
+            self._event_frames(ask, stages) if drafts else _nothing(),
+            self._open_video(ask, stages) if cloud else _nothing(),
         )
         session = EdgeSession(
             opening=Open(
@@ -115,12 +130,11 @@ class Answering:
             length=DraftLength(ask.draft_length),
             started_at=started,
         )
-        session.figures.stage("load", "edge", 0.0, (self._clock() - started) * 1e3)
         runner = AnswerRunner(
             session,
             link=self._link if cloud else None,
             thread=self._thread,
-            prepare=self._drafter.prepare(ask, frames, max_tokens) if frames is not None else None,
+            prepare=self._drafter.prepare(ask, frames, max_tokens, stages) if frames is not None else None,
             video=video,
             decode=self._drafter.tokenizer.decode,
             clock=self._clock,
@@ -128,7 +142,7 @@ class Answering:
         async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer at once
             async for event in events:
                 yield event
-        yield Report(self._report(ask, session))
+        yield Report(self._report(ask, session, stages))
 
     def _check(self, ask: AskRequest) -> int:
         if not ask.question.strip():
@@ -141,29 +155,38 @@ class Answering:
             raise PromptError("name a video with --video (or use --mode edge_only)")
         return min(ask.max_tokens, self._settings.max_answer_tokens)
 
-    async def _event_frames(self, ask: AskRequest) -> list[NDArray[Any]]:
+    async def _event_frames(self, ask: AskRequest, stages: Stages) -> list[NDArray[Any]]:
         config = self._drafter.model.config
+        planned_ms = stages.replay.drafter.rasterise_ms if stages.replay is not None else 0.0
 
         def work() -> list[NDArray[Any]]:
             from edge.events import load_events, raster
 
             window_us = config.window_us
-            events = load_events(ask.events_path, start_us=ask.window_start_us, duration_us=window_us)
+            with stages.span("load"):
+                events = load_events(ask.events_path, start_us=ask.window_start_us, duration_us=window_us)
             canvas = (events.height, events.width) if config.canvas == "sensor" else None
-            return list(raster(events, frames=config.frames, canvas=canvas))
+            with stages.span("rasterise", planned_ms):
+                return list(raster(events, frames=config.frames, canvas=canvas))
 
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
-    async def _open_video(self, ask: AskRequest) -> Video:
+    async def _open_video(self, ask: AskRequest, stages: Stages) -> Video:
         def work() -> Video:
-            clip = open_clip(ask.video_path, max_bytes=self._settings.max_video_bytes)
+            with stages.span("load"):
+                clip = open_clip(ask.video_path, max_bytes=self._settings.max_video_bytes)
             return Video(clip.header, clip.packets)
 
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
-    def _report(self, ask: AskRequest, session: EdgeSession) -> dict[str, Any]:
+    def _report(self, ask: AskRequest, session: EdgeSession, stages: Stages) -> dict[str, Any]:
         ids = session.answer
         figures = session.figures
+        for span in stages.spans:
+            figures.stage(
+                span.name, "edge", (span.started - figures.started_at) * 1e3, (span.ended - figures.started_at) * 1e3
+            )
+        figures.replay_overruns += stages.overruns
         return {
             "answer": self._drafter.tokenizer.decode(ids),
             "token_ids": ids,
@@ -174,8 +197,16 @@ class Answering:
             "pace": ask.pace.value,
             "seed": ask.sampling.seed,
             "temperature": ask.sampling.temperature,
+            "replayed": self._replayed(ask.mode, figures.cloud_replay),
             **figures.report(len(ids)),
         }
+
+    def _replayed(self, mode: Mode, cloud: str) -> str:
+        """Whose stages were padded, of the sides whose models this mode runs."""
+        edge = self._replay.name if self._replay is not None else ""
+        if mode is Mode.CLOUD_ONLY:
+            return cloud
+        return edge if mode is Mode.EDGE_ONLY else replayed_label(edge, cloud)
 
 
 async def _nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.replay import load_profile
 from common.settings import ModelSettings, check_address, require
 from edge.session import SessionSettings
 
@@ -21,6 +22,7 @@ class EdgeSettings(ModelSettings):
     max_message_bytes: int = 8 << 20
     sessions: int = 16
     grace_s: float = 2.0
+    replay: str = ""
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
@@ -32,6 +34,8 @@ class EdgeSettings(ModelSettings):
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.sessions >= 1, "sessions must be at least 1")
         require(self.grace_s >= 0, "grace_s can't be negative")
+        if self.replay:
+            load_profile(self.replay)
 
     def session(self, *, drafts: bool, cloud: bool) -> SessionSettings:
         """How one answer behaves."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.types import Commit, Progress
+from common.types import Commit, Opened, Progress
 
 
 @dataclass
@@ -13,6 +13,7 @@ class Figures:
     """Counters and times of one answer; `report` turns them into the published names (`docs/report.md`)."""
 
     started_at: float = 0.0
+    introduced_at: float | None = None
     opened_at: float | None = None
     drafter_ready_at: float | None = None
     first_provisional_at: float | None = None
@@ -39,7 +40,20 @@ class Figures:
     uplink_bytes: dict[str, int] = field(default_factory=lambda: {"video": 0, "drafts": 0, "control": 0})
     downlink_bytes: int = 0
     stages: list[dict[str, Any]] = field(default_factory=list)
+    free_drafts: int = 0
+    cloud_replay: str = ""
+    replay_overruns: int = 0
     _sent_at: dict[int, float] = field(default_factory=dict)
+    _open_trip_s: float | None = None
+    _progress: list[Progress] = field(default_factory=list)
+    _commits: list[tuple[float, Commit, int]] = field(default_factory=list)
+
+    def opened(self, message: Opened, now: float) -> None:
+        """The cloud has taken the session in."""
+        self.cloud_replay = message.replay or self.cloud_replay
+        if self.opened_at is None:
+            self.opened_at = now
+            self._open_trip_s = None if self.introduced_at is None else now - self.introduced_at
 
     def provisional(self, now: float) -> None:
         """The drafter has something to show."""
@@ -53,8 +67,11 @@ class Figures:
 
     def commit(self, commit: Commit, fresh: int, now: float) -> None:
         """A commit with `fresh` new tokens came down."""
-        self.first_commit_at = self.first_commit_at or now
+        if self.first_commit_at is None:
+            self.first_commit_at = now
+            self.free_drafts = self.draft_tokens_made
         self.last_commit_at = now
+        self._commits.append((now, commit, fresh))
         self.tokens += fresh
         self.target_passes += 1
         self.cloud_forward_us += commit.timings.forward_us
@@ -78,15 +95,36 @@ class Figures:
             self.accepted_by_position[index] += index < commit.accepted
 
     def progress(self, progress: Progress) -> None:
-        """The cloud told of a stage; its clock is put on the edge's timeline at the moment the session was opened."""
-        base = ((self.opened_at or self.started_at) - self.started_at) * 1e3
-        start = base + progress.start_us / 1e3
-        self.stage(progress.stage.value, "cloud", start, start + progress.duration_us / 1e3)
+        """The cloud told of a stage."""
+        self._progress.append(progress)
 
     def stage(self, name: str, side: str, start_ms: float, end_ms: float) -> None:
         """A stage of either side, in milliseconds since the question."""
-        span = {"name": name, "side": side, "start_ms": round(start_ms, 3), "end_ms": round(end_ms, 3)}
-        self.stages.append(span)
+        self.stages.append(_span(name, side, start_ms, end_ms))
+
+    def _one_way_s(self) -> float:
+        """Half of the shortest round trip that was measured: how long a word of the cloud was under way."""
+        trips = [trip / 1e3 for trip in self.round_trips_ms]
+        trips += [self._open_trip_s] if self._open_trip_s is not None else []
+        return min(trips, default=0.0) / 2
+
+    def _cloud_stages(self) -> list[dict[str, Any]]:
+        """The cloud's spans on the edge's timeline: its own durations, placed by when the edge heard of them.
+
+        Stages of the beginning count from the session's opening, a pass ends with its commit's departure; both were
+        half a round trip before the edge heard. The pass of the first commit is the end of `prefill`.
+        """
+        way_s = self._one_way_s()
+        base = ((self.opened_at or self.started_at) - self.started_at - way_s) * 1e3
+        spans = []
+        for told in self._progress:
+            start = base + told.start_us / 1e3
+            spans.append(_span(told.stage.value, "cloud", start, start + told.duration_us / 1e3))
+        for now, commit, _ in self._commits[1:]:
+            end = (now - self.started_at - way_s) * 1e3
+            name = "verify" if commit.drafted else "decode"
+            spans.append(_span(name, "cloud", end - commit.timings.forward_us / 1e3, end))
+        return spans
 
     def report(self, tokens: int) -> dict[str, Any]:
         """The figures of an answer of `tokens` tokens, under their published names.
@@ -121,11 +159,20 @@ class Figures:
             "cloud_forward_ms": round(self.cloud_forward_us / 1e3, 3),
             "uplink_bytes": dict(self.uplink_bytes),
             "downlink_bytes": self.downlink_bytes,
-            "stages": self.stages,
+            "free_drafts": self.free_drafts,
+            "commit_trace": [
+                [self._since_start(now), fresh, commit.drafted, commit.accepted] for now, commit, fresh in self._commits
+            ],
+            "replay_overruns": self.replay_overruns,
+            "stages": [*self.stages, *self._cloud_stages()],
         }
 
     def _since_start(self, at: float | None) -> float | None:
         return None if at is None else round((at - self.started_at) * 1e3, 3)
+
+
+def _span(name: str, side: str, start_ms: float, end_ms: float) -> dict[str, Any]:
+    return {"name": name, "side": side, "start_ms": round(start_ms, 3), "end_ms": round(end_ms, 3)}
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -126,13 +126,11 @@ class AnswerRunner:
         return task
 
     async def _prepare_drafter(self, prepare: Callable[[], Drafting]) -> None:
-        started = self._clock()
         try:
             self._drafter = await self._thread.run(prepare)
         except Exception as error:
             self._drafter_failed(error)
             return
-        self._span("drafter_prefill", started)
         self._put(self._session.drafter_ready)
 
     async def _draft(self, job: DraftJob) -> None:

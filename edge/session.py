@@ -260,6 +260,7 @@ class EdgeSession:
             return
         if self._attempts > 0:
             self._epoch += 1
+        self.figures.introduced_at = now
         opening = replace(self.opening, epoch=self._epoch, committed=tuple(self.committed))
         self._actions.append(Send(opening))
         if self._epoch == 0:
@@ -289,7 +290,7 @@ class EdgeSession:
                 self._actions.append(SendVideo())
         self.phase = Phase.STREAMING
         self._fruitless += 1
-        self.figures.opened_at = self.figures.opened_at or now
+        self.figures.opened(message, now)
         self._lost_since = None
         self.length.limit(message.max_draft)
         self.sent = list(self.committed)
@@ -324,6 +325,7 @@ class EdgeSession:
             return
         self.figures.target_passes = message.target_passes
         self.figures.stale_drafts = message.stale_drafts
+        self.figures.replay_overruns += message.replay_overruns
         self._actions.append(Send(Close()))
         self._end(message.reason, now=now)
 

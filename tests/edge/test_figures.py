@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.types import Commit, Progress, Stage, StepTimings
+from common.types import Commit, Opened, Progress, Stage, StepTimings
 from edge.figures import Figures
 
 
@@ -119,6 +119,34 @@ def test_stages_of_both_sides_lie_on_one_timeline() -> None:
         {"name": "load", "side": "edge", "start_ms": 0.0, "end_ms": 12.0},
         {"name": "prefill", "side": "cloud", "start_ms": 255.0, "end_ms": 275.0},
     ]
+
+
+def test_the_clouds_spans_lie_half_a_round_trip_before_the_edge_heard_of_them() -> None:
+    figures = Figures(started_at=10.0)
+    figures.introduced_at = 10.1
+    figures.opened(Opened("session-0", 20, 16), 10.14)
+    figures.progress(Progress(Stage.PREFILL, 5_000, 20_000))
+    figures.commit(commit(0, 3, drafted=2, accepted=2, forward=20_000), 3, 10.2)
+    figures.commit(commit(3, 3, drafted=4, accepted=2, forward=7_000), 3, 10.3)
+    figures.commit(commit(6, 1, forward=4_000), 1, 10.4)
+    assert [tuple(span.values()) for span in figures.report(7)["stages"]] == [
+        ("prefill", "cloud", 125.0, 145.0),  # the first commit's pass is its end
+        ("verify", "cloud", 273.0, 280.0),
+        ("decode", "cloud", 376.0, 380.0),
+    ]
+    figures.round_trips_ms.append(10.0)  # a shorter one was measured
+    assert figures.report(7)["stages"][-1]["end_ms"] == 395.0
+
+
+def test_commits_as_they_came_and_what_was_drafted_before() -> None:
+    figures = Figures(started_at=1.0)
+    figures.draft_tokens_made = 5
+    figures.commit(commit(0, 3, drafted=5, accepted=2), 3, 1.5)
+    figures.draft_tokens_made = 9
+    figures.commit(commit(3, 1), 1, 1.625)
+    report = figures.report(4)
+    assert report["free_drafts"] == 5
+    assert report["commit_trace"] == [[500.0, 3, 5, 2], [625.0, 1, 0, 0]]
 
 
 @settings(derandomize=True, deadline=None)

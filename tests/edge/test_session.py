@@ -452,4 +452,4 @@ def test_edge_only_never_connects() -> None:
 
 def test_progress_is_measured_only(shell: Shell) -> None:
     assert shell.hear(Progress(Stage.PREFILL, 1_000, 2_000)) == []
-    assert shell.session.figures.stages[-1]["name"] == "prefill"
+    assert shell.session.figures.report(0)["stages"][-1]["name"] == "prefill"

@@ -27,6 +27,7 @@ from edge.answering import Answering, DrafterModel
 from edge.config import EdgeSettings
 from edge.link import GrpcLink, GrpcStream, LinkSettings
 from edge.runner import Video
+from edge.stages import Stages
 from edge.worker import DraftingThread
 
 if TYPE_CHECKING:
@@ -118,10 +119,10 @@ class UploadedAnswering(Answering):
         self._pictures = pictures
         self._uploaded = video
 
-    async def _event_frames(self, ask: AskRequest) -> list[NDArray[Any]]:
+    async def _event_frames(self, ask: AskRequest, stages: Stages) -> list[NDArray[Any]]:
         return self._pictures
 
-    async def _open_video(self, ask: AskRequest) -> Video:
+    async def _open_video(self, ask: AskRequest, stages: Stages) -> Video:
         return Video(self._uploaded.header, tuple)
 
 
