@@ -56,7 +56,8 @@ def simulate(
     rate: Annotated[
         float | None, typer.Option(metavar="PER_MIN", help="Instead: a client's questions a minute, at random times.")
     ] = None,
-    slots: Annotated[int, typer.Option(min=1, help="Sessions that the cloud holds at a time.")] = 8,
+    slots: Annotated[int, typer.Option(min=1, help="Sessions that a cloud holds at a time.")] = 8,
+    clouds: Annotated[int, typer.Option(min=1, help="Equal clouds that share the clients.")] = 1,
     clients_per_edge: Annotated[int, typer.Option(min=1, help="Clients that share a drafter and a link.")] = 1,
     draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive.")] = 0,
     max_ahead: Annotated[int, typer.Option(min=1, help="Drafted tokens beyond the committed ones.")] = 16,
@@ -112,6 +113,7 @@ def simulate(
         Costs(times, load_s=load / 1e3, hop_s=hop / 1e3),
         LinkFigures.of(link),
         slots=slots,
+        clouds=clouds,
         max_ahead=max_ahead,
         clients_per_edge=clients_per_edge,
         tokens_per_frame=tokens_per_frame(times.target.prompt_tokens, times.video.frames),

@@ -70,11 +70,16 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What the fleet runs on. `clients_per_edge` clients share an edge's drafter and link."""
+    """What the fleet runs on.
+
+    `clients_per_edge` clients share an edge's drafter and link; edges are spread over `clouds` equal clouds, each of
+    one engine with `slots` sessions.
+    """
 
     costs: Costs
     link: LinkFigures = field(default_factory=LinkFigures)
     slots: int = 8
+    clouds: int = 1
     max_ahead: int = 16
     clients_per_edge: int = 1
     limits: EngineLimits = field(default_factory=EngineLimits)
@@ -106,7 +111,7 @@ class Outcome:
 
 @dataclass
 class Totals:
-    """Counters of the cloud over a stretch of time, in seconds and tokens."""
+    """Counters of the clouds over a stretch of time, in seconds and tokens."""
 
     busy_s: float = 0.0
     decoding_s: float = 0.0
@@ -139,26 +144,29 @@ class Fleet:
         prompts = [f"{case.question} [{index}]" for index, case in enumerate(self.questions.cases)]
         self._prompts = prompts
         by_prompt = dict(zip(prompts, self.questions.cases, strict=True))
-        self.target = KnownTarget(on.costs, by_prompt, slots=on.slots, tokens_per_frame=on.tokens_per_frame)
-        self.cloud = SimulatedCloud(self.timeline, self.target, on.costs, on.limits)
-        edges = -(-self.clients // on.clients_per_edge)
-        self._edges = [
-            SimulatedEdge(self.timeline, self.cloud, on.costs, on.link, random.Random(f"{self.seed} link {index}"))
-            for index in range(edges)
+        self._targets = [
+            KnownTarget(on.costs, by_prompt, slots=on.slots, tokens_per_frame=on.tokens_per_frame)
+            for _ in range(on.clouds)
         ]
+        self.clouds = [SimulatedCloud(self.timeline, target, on.costs, on.limits) for target in self._targets]
+        self.edges = [self._edge(index) for index in range(-(-self.clients // on.clients_per_edge))]
         self._settings = SessionSettings(max_ahead=on.max_ahead, drafts=self.mode.drafts)
         self._stop_at = 0.0
 
+    def _edge(self, index: int) -> SimulatedEdge:
+        on, rng = self.deployment, random.Random(f"{self.seed} link {index}")
+        return SimulatedEdge(self.timeline, self.clouds[index % on.clouds], on.costs, on.link, rng)
+
     def totals(self) -> Totals:
-        """The cloud's counters up to now."""
-        cloud, stats = self.cloud, self.cloud.engine.stats
+        """The clouds' counters up to now, all clouds together."""
+        stats = [cloud.engine.stats for cloud in self.clouds]
         return Totals(
-            cloud.busy_s,
-            cloud.decoding.busy_s,
-            stats.committed,
-            stats.target_passes,
-            self.target.passes,
-            self.target.batched,
+            sum(cloud.busy_s for cloud in self.clouds),
+            sum(cloud.decoding.busy_s for cloud in self.clouds),
+            sum(one.committed for one in stats),
+            sum(one.target_passes for one in stats),
+            sum(target.passes for target in self._targets),
+            sum(target.batched for target in self._targets),
         )
 
     def run(
@@ -187,7 +195,8 @@ class Fleet:
         before = self._advance(warm_up, duration, progress)
         measured = self._advance(duration, duration, progress).since(before)
         self._advance(duration + drain, duration, progress)
-        self.cloud.engine.check_integrity()
+        for cloud in self.clouds:
+            cloud.engine.check_integrity()
         return measured
 
     def _advance(self, until: float, duration: float, progress: Callable[[float], None]) -> Totals:
@@ -214,7 +223,7 @@ class Fleet:
         guesses = case.guesses or draw_guesses(case.truth, self.questions.acceptance, rng)
         asked = Asked(case, guesses, opening, self._settings, self.mode.draft_length)
         self.unfinished += 1
-        edge = self._edges[client // self.deployment.clients_per_edge]
+        edge = self.edges[client // self.deployment.clients_per_edge]
         SimulatedAnswer(edge, asked, _EOS, partial(self._ended, client, number, rng))
         if self.arrivals.per_s is not None:
             self.timeline.after(rng.expovariate(self.arrivals.per_s), partial(self._ask, client, number + 1, rng))
@@ -224,8 +233,9 @@ class Fleet:
         session, case = answer.session, answer.asked.case
         ids = tuple(session.answer)
         alone = session.figures.alone
-        if self.target.wrong or (answer.error is None and not alone and ids != case.truth):
-            raise EngineError(f"an answer differs from the target's own: {self.target.wrong or (ids, case.truth)}")
+        wrong = next((target.wrong for target in self._targets if target.wrong), "")
+        if wrong or (answer.error is None and not alone and ids != case.truth):
+            raise EngineError(f"an answer differs from the target's own: {wrong or (ids, case.truth)}")
         failure = str(answer.error) if answer.error is not None else ""
         report = session.figures.report(len(ids))
         if len(self.outcomes) >= _DETAILED:

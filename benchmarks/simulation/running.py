@@ -129,6 +129,7 @@ def _meta(plan: Plan, summaries: Sequence[Summary], speed: dict[str, Any], answe
         "duration_s": plan.duration,
         "warm_up_s": plan.warm_up,
         "slots": on.slots,
+        "clouds": on.clouds,
         "arrivals": {"think_s": plan.arrivals.think_s, "per_s": plan.arrivals.per_s},
         "objectives": {"ttft_ms": plan.objectives.ttft_ms, "tpot_ms": plan.objectives.tpot_ms},
         "speed": speed,

@@ -30,9 +30,9 @@ class Summary:
 
     Attributes:
         answers: verified answers to questions asked in the window.
-        tokens_per_s: committed by the cloud.
+        tokens_per_s: committed by all clouds together.
         passes_per_token: the target's passes for an answer over its tokens.
-        utilisation: of the engine; `decoding` of the front's decoding threads.
+        utilisation: of the engines; `decoding` of the fronts' decoding threads.
         sessions_per_pass: mean sessions in a packed forward.
         goodput_per_s: answers a second that met the objectives; `goodput_share` of all that were asked.
         alone: answers that the edge finished by itself, unverified.
@@ -75,7 +75,8 @@ def summarise(fleet: Fleet, totals: Totals, warm_up: float, duration: float, obj
     window = duration - warm_up
     met = sum(objectives.met(o.report) for o in good)
     total_asked = len(asked) + fleet.unfinished
-    workers = fleet.deployment.costs.times.video.workers
+    clouds = fleet.deployment.clouds
+    workers = fleet.deployment.costs.times.video.workers * clouds
     return Summary(
         paradigm=fleet.mode.paradigm,
         mode=fleet.mode.mode,
@@ -90,7 +91,7 @@ def summarise(fleet: Fleet, totals: Totals, warm_up: float, duration: float, obj
         total_p99_ms=percentile(_values(good, "total_ms"), 99),
         passes_per_token=totals.chosen_passes / totals.committed if totals.committed else None,
         acceptance=_share(good, "accepted", "drafted"),
-        utilisation=min(1.0, totals.busy_s / window),
+        utilisation=min(1.0, totals.busy_s / window / clouds),
         decoding=min(1.0, totals.decoding_s / window / workers),
         sessions_per_pass=totals.batched / totals.forwards if totals.forwards else 0.0,
         goodput_per_s=met / window,

@@ -59,11 +59,11 @@ def test_every_token_is_counted_once_and_every_answer_is_the_targets(
         assert outcome.token_ids == outcome.case.truth
         assert outcome.report["target_passes"] <= len(outcome.token_ids)  # type: ignore[operator]
         assert outcome.report["accepted"] <= outcome.report["drafted"]  # type: ignore[operator]
-    committed = fleet.cloud.engine.stats.committed
+    committed = fleet.totals().committed
     answered = sum(len(o.token_ids) for o in verified)
     assert answered == committed if len(verified) == len(fleet.outcomes) else answered <= committed
-    assert fleet.cloud.engine.sessions == 0
-    up = sum(edge.uplink.bytes for edge in fleet._edges)
+    assert all(cloud.engine.sessions == 0 for cloud in fleet.clouds)
+    up = sum(edge.uplink.bytes for edge in fleet.edges)
     told = sum(sum(o.report["uplink_bytes"].values()) for o in fleet.outcomes)  # type: ignore[attr-defined]
     assert up >= told
 
@@ -121,3 +121,12 @@ def test_percentiles_are_values_that_occurred() -> None:
     assert percentile([3.0, 1.0, 2.0], 50) == 2.0
     assert percentile([float(i) for i in range(1, 101)], 99) == 99.0
     assert percentile([1.0], 99) == 1.0
+
+
+def test_more_clouds_take_more_clients() -> None:
+    def goodput(clouds: int) -> float:
+        on = deployment(slots=4, clouds=clouds)
+        fleet = Fleet(on, CLOUD_ONLY, Questions(cases(20), ByPosition((), 0.5)), 40, Arrivals(think_s=2.0), seed=2)
+        return summarise(fleet, fleet.run(30.0), 5.0, 30.0, Objectives()).goodput_per_s
+
+    assert goodput(4) > 2 * goodput(1)
