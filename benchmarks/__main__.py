@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from benchmarks.commands.compare import compare, replay
+from benchmarks.commands.stages import stages
+from benchmarks.commands.sweep import sweep
 from benchmarks.report.command import report
 from benchmarks.simulation.commands import simulate
 from common.cli import make_app, run_app
@@ -53,6 +55,8 @@ def figures(
 
 app.command()(compare)
 app.command()(replay)
+app.command()(sweep)
+app.command()(stages)
 app.command()(simulate)
 app.command()(report)
 

@@ -44,7 +44,10 @@ from benchmarks.link.options import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from benchmarks.commands.experiment import Experiment
+    from benchmarks.link.base import EmulatedLink
     from benchmarks.link.profile import LinkProfile
     from benchmarks.results import Record
 
@@ -132,7 +135,7 @@ def _compare(command: str, options: dict[str, Any]) -> Record:
 
     link = link_of(options)
     experiment = experiment_of(command, options)
-    with _opened(link, options) as up, progress_bar(experiment.size, command) as step:
+    with opened_link(link, options) as up, progress_bar(experiment.size, command) as step:
         return run_experiment(experiment, up, step)
 
 
@@ -142,7 +145,8 @@ def link_of(options: dict[str, Any]) -> LinkProfile | None:
     return link_profile(options["profile"], **{name: options[name] for name in names})
 
 
-def _opened(profile: LinkProfile | None, options: dict[str, Any]) -> Any:
+def opened_link(profile: LinkProfile | None, options: dict[str, Any]) -> AbstractContextManager[EmulatedLink]:
+    """The link, up for the time of the context; with `--edge` one that somebody else made."""
     from benchmarks.commands.elsewhere import ElsewhereLink
     from benchmarks.link.opening import open_link
 
@@ -175,23 +179,27 @@ def layout_of(options: dict[str, Any]) -> Any:
 
 
 def finish(record: Record, as_json: bool, out: Path | None) -> None:
-    """Write, check, print. Exits with status 1 if lossless paradigms differ; what was measured is kept as evidence."""
+    """Check, write, print."""
     from benchmarks.commands.tables import print_comparison
-    from benchmarks.paradigms.losslessness import LosslessError, require_lossless
 
-    record.meta["lossless"] = True  # type: ignore[index]
-    failed: LosslessError | None = None
+    check(record, out)
+    if as_json:
+        typer.echo(json.dumps(record.as_dict()))
+    else:
+        print_comparison(record)
+
+
+def check(record: Record, out: Path | None) -> None:
+    """Write the record, and end with status 1 if lossless paradigms differ: it is kept as evidence, and says so."""
+    from benchmarks.paradigms.losslessness import LosslessError, require_lossless
+    from benchmarks.results import Record
+
     try:
         require_lossless(record.runs)
     except LosslessError as error:
-        failed = error
-        record.meta["lossless"] = False  # type: ignore[index]
+        if out is not None:
+            Record({**record.meta, "lossless": False}, record.runs).write(out)
+        typer.echo(f"eventspec-bench: {error}", err=True)
+        raise typer.Exit(1) from error
     if out is not None:
         record.write(out)
-    if as_json:
-        typer.echo(json.dumps(record.as_dict()))
-    if failed is not None:
-        typer.echo(f"eventspec-bench: {failed}", err=True)
-        raise typer.Exit(1)
-    if not as_json:
-        print_comparison(record)

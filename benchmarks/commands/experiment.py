@@ -122,6 +122,7 @@ def make_meta(
         "replayed": next((run.replayed for run in runs if run.replayed), ""),
         "plan": plan_facts(plan),
         "layout": layout_facts(layout),
+        "lossless": True,
         "notes": [*link.notes, *layout_notes(layout), *experiment.notes, *notes],
         **experiment.facts,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -118,3 +118,16 @@ def headline(record: Record) -> str:
     if meta.get("replayed"):
         words.append(f"REPLAYED: stages padded to {meta['replayed']}")
     return ", ".join(words)
+
+
+def grid_table(values: Mapping[tuple[float, float], float | None]) -> Table:
+    """Values by (RTT in ms, uplink in Mbit/s)."""
+    rtts, uplinks = (sorted({key[place] for key in values}) for place in (0, 1))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("RTT ms \\ Mbit/s", justify="right")
+    for uplink in uplinks:
+        table.add_column(f"{uplink:g}", justify="right")
+    for rtt in rtts:
+        cells = [values.get((rtt, uplink)) for uplink in uplinks]
+        table.add_row(f"{rtt:g}", *("-" if value is None else f"{value:.2f}" for value in cells))
+    return table

@@ -8,7 +8,19 @@ from typing import Any
 
 from common.ask import Answer
 
-_KEPT = ("drafter_prefill", "video_decode", "vision_encode", "prefill", "decode")
+_KEPT = frozenset(
+    {
+        "drafter_preprocess",
+        "drafter_vision",
+        "drafter_prefill",
+        "draft",
+        "video_decode",
+        "vision_encode",
+        "prefill",
+        "verify",
+        "decode",
+    }
+)
 
 
 @dataclass
