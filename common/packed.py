@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from common.lean_llama import LeanLlama, is_plain
 
 ATTENTION_NAME = "eventspec_packed"
 
@@ -205,16 +208,22 @@ class PackedPlan:
         return _Single(slot=s.slot, row=row, count=s.count, length=length, mask=mask, causal=causal)
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+        self, layer: int, rows: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Write keys, values [1, kv_heads, T, d] in place, attend with queries [1, heads, T, d]: [1, T, heads, d]."""
+        """Write keys and values [T, kv_heads, d] in place, attend with queries [T, heads, d]: the same shape."""
         keys, values = self.storage.keys[layer], self.storage.values[layer]
-        keys[self.slots, :, self.positions] = key[0].transpose(0, 1)
-        values[self.slots, :, self.positions] = value[0].transpose(0, 1)
-        gqa = query.shape[1] != key.shape[1]
+        gqa = rows.shape[1] != key.shape[1]
         if not self.shared and len(self.single) == 1:
-            return self._attend_alone(self.single[0], query, keys, values, scale, gqa).transpose(1, 2)
-        rows = query[0].transpose(0, 1)  # [T, heads, d]
+            one = self.single[0]
+            place = (one.slot, slice(None), slice(one.length - one.count, one.length))
+            keys[place] = key.transpose(0, 1)
+            values[place] = value.transpose(0, 1)
+            if one.count == 1 and not rows.is_cuda:
+                return self._attend_once(one, rows, keys, values, scale)
+            return self._attend_alone(one, _heads_first(rows), keys, values, scale, gqa)[0].transpose(0, 1)
+        keys[self.slots, :, self.positions] = key
+        values[self.slots, :, self.positions] = value
+        query = _heads_first(rows)
         out = torch.empty_like(rows, memory_format=torch.contiguous_format)
         for group in self.shared:
             q = rows[group.gather].transpose(1, 2)  # [R, heads, Q, d]
@@ -228,7 +237,17 @@ class PackedPlan:
             part = query[:, :, one.row : one.row + one.count]
             seen = self._attend_alone(one, part, keys, values, scale, gqa)
             out[one.row : one.row + one.count] = seen[0].transpose(0, 1)
-        return out.unsqueeze(0)
+        return out
+
+    @staticmethod
+    def _attend_once(
+        one: _Single, rows: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """One token of one session: on a CPU two small products cost a third of the fused kernel's call."""
+        key, value = keys[one.slot, :, : one.length], values[one.slot, :, : one.length]  # [kv_heads, length, d]
+        query = rows.view(key.shape[0], -1, rows.shape[-1]) * scale
+        weights = torch.bmm(query, key.transpose(1, 2)).softmax(dim=-1)
+        return torch.bmm(weights, value).view(rows.shape)
 
     @staticmethod
     def _attend_alone(
@@ -251,6 +270,11 @@ class PackedPlan:
         )
 
 
+def _heads_first(rows: torch.Tensor) -> torch.Tensor:
+    """[T, heads, d] as the [1, heads, T, d] that fused attention takes."""
+    return rows.transpose(0, 1).unsqueeze(0)
+
+
 def _packed_attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -264,16 +288,25 @@ def _packed_attention(
     if packed is None:  # an ordinary forward (`generate`, training) of a model that also serves packed rows
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    return packed.attend(module.layer_idx, query, key, value, scale), None  # type: ignore[arg-type]
+    rows = (tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value))
+    return packed.attend(module.layer_idx, *rows, scale).unsqueeze(0), None  # type: ignore[arg-type, call-arg]
 
 
 AttentionInterface.register(ATTENTION_NAME, _packed_attention)
 AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
 
 
+_LEAN = "_eventspec_lean"
+
+
 def use_packed_attention(model: nn.Module) -> None:
-    """Make transformers' `LlamaModel` ready for `packed_forward`. Ordinary forwards keep working (SDPA)."""
+    """Make transformers' `LlamaModel` ready for `packed_forward`, once it is on its device, in its dtype.
+
+    Ordinary forwards keep working (SDPA).
+    """
     model.config._attn_implementation = ATTENTION_NAME  # type: ignore[union-attr]
+    lean = LeanLlama(model) if is_plain(model) else None
+    object.__setattr__(model, _LEAN, lean)  # beside the module's own registry: it isn't a part, it holds no weights
 
 
 def packed_forward(model: nn.Module, embeddings: torch.Tensor, plan: PackedPlan) -> torch.Tensor:
@@ -287,6 +320,9 @@ def packed_forward(model: nn.Module, embeddings: torch.Tensor, plan: PackedPlan)
     Returns:
         [T, hidden], after the final norm.
     """
+    lean: LeanLlama | None = getattr(model, _LEAN, None)
+    if lean is not None:
+        return lean.forward(embeddings, plan.positions, partial(plan.attend, scale=lean.head_dim**-0.5))
     hidden = embeddings.unsqueeze(0)
     positions = plan.positions.unsqueeze(0)
     rotary = model.rotary_emb(hidden, position_ids=positions)  # type: ignore[operator]
