@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from cloud.messages import Frames, FrameSpec
-from cloud.video import Sampled, VideoDecoder, VideoLimits
-from common.errors import LinkError, MessageError, MismatchError, VideoFormatError
-from common.frames import clip_pixels
-from common.padding import Padding
+from common.errors import LinkError, MessageError, MismatchError
+from common.frame_groups import FrameGroups
 from common.replay import VideoTimes
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-_GROUP = 4  # frames: a larger group waits for its last frame, a smaller one costs the target a forward more
+from common.video_decoding import VideoLimits
 
 
 class Receiver(Protocol):
@@ -101,7 +94,7 @@ class FeatureReceiver:
 
 
 class VideoReceiver:
-    """Decodes one video; `work` runs in a decoding thread, and takes as long as `replay` says, if given."""
+    """One video, decoded in groups of the target's frames; takes as long as `replay` says, if given."""
 
     def __init__(
         self, header: VideoHeader, limits: VideoLimits, spec: FrameSpec, replay: VideoTimes | None = None
@@ -111,72 +104,23 @@ class VideoReceiver:
         Raises:
             VideoFormatError: the header makes no sense, or is over a limit.
         """
-        self._packets = 0
-        self._decoder = VideoDecoder(header, limits, count=spec.count)
-        self._size = spec.size
-        self._replay = replay
-        self._padding = Padding()
-        self._sent = 0
-        self._busy_s = 0.0
-        self._shown = self._missing = header.frames  # packets with a shown frame that are still to come
-        self._waiting: deque[VideoPacket] = deque()
-        self._ended = False
-        self._finished = False
+        self._groups = FrameGroups(header, limits, count=spec.count, size=spec.size, replay=replay)
+        self._shown = header.frames
 
     def take(self, items: tuple[Any, ...]) -> None:
         """Packets that came; none: the end."""
         if not all(isinstance(item, VideoPacket) for item in items):
             raise MessageError("features follow the header of a video: send either")
-        self._packets += len(items)
-        self._waiting.extend(items)
-        self._ended = not items
+        self._groups.take(items)
 
     def check_complete(self) -> None:
         """Raise LinkError if the stream ended too early."""
-        if self._packets < self._shown:
-            raise LinkError(f"the video ended after {self._packets} of {self._shown} packets")
+        if self._groups.packets < self._shown:
+            raise LinkError(f"the video ended after {self._groups.packets} of {self._shown} packets")
 
     def work(self) -> tuple[Frames | None, bool]:
-        """Decode until there is a group of the target's frames, or nothing more to decode.
-
-        Returns:
-            Frames, preprocessed, or None; and whether there is more to decode at once.
-
-        Raises:
-            VideoFormatError: the video is damaged, or isn't what its header says.
-        """
-        started, missing = self._padding.now(), self._missing
-        sampled: Sampled = []
-        while self._waiting and not self._finished and len(sampled) < _GROUP:
-            packet = self._waiting.popleft()
-            self._missing -= packet.shown
-            sampled += self._decoder.push(packet)
-            # the last shown packet is as good as the end: its frames ride with the others'
-            if self._missing <= 0:
-                self._finish(sampled)
-        if self._finished and any(packet.shown for packet in self._waiting):
-            raise VideoFormatError(f"the video has more than the {self._shown} frames that its header says")
-        if self._ended:
-            self._finish(sampled)
-        pixels = clip_pixels([frame for _, frame in sampled], self._size) if sampled else None
-        self._busy_s += self._padding.wait(started, self._planned_ms(missing - self._missing, len(sampled))) - started
-        return self._frames(pixels), bool(self._waiting) and not self._finished
-
-    def _finish(self, sampled: Sampled) -> None:
-        if not self._finished:
-            self._finished = True
-            sampled += self._decoder.finish()
-
-    def _planned_ms(self, decoded: int, sampled: int) -> float:
-        if self._replay is None:
-            return 0.0
-        share = max(0, decoded) / self._shown
-        return self._replay.decode_share_ms(share) + self._replay.preprocess_frames_ms(sampled)
-
-    def _frames(self, pixels: NDArray[np.float32] | None) -> Frames | None:
-        if pixels is None:
-            return None
-        frames = Frames(pixels, self._sent, round(self._busy_s * 1e6), self._padding.overruns)
-        self._sent += len(pixels)
-        self._busy_s, self._padding.overruns = 0.0, 0
-        return frames
+        """The next group of frames, if there is one; and whether there is more to decode at once."""
+        group, more = self._groups.work()
+        if group is None:
+            return None, more
+        return Frames(group.pixels, group.first, round(group.busy_s * 1e6), group.overruns), more

@@ -11,6 +11,7 @@ from cloud.ingest import FeatureReceiver, VideoReceiver, receiver_for
 from cloud.messages import Frames, FrameSpec
 from cloud.video import VideoLimits
 from common.errors import LinkError, MessageError, MismatchError
+from common.frame_groups import FrameGroups
 from common.padding import Padding
 from common.replay import Curve, VideoTimes
 from common.types import Tensor
@@ -41,18 +42,14 @@ def all_of(receiver: VideoReceiver | FeatureReceiver) -> list[Frames]:
 
 def test_a_replayed_clip_takes_the_profiles_time_and_no_longer(clip: Clip) -> None:
     times = VideoTimes(decode_ms=60_000, preprocess_ms=8_000, vision=Curve(((1, 1),)), frames=8)
-    spec = FrameSpec(8, 8)
-    receiver = receiver_for(clip.header, VideoLimits(), spec, times)
-    assert isinstance(receiver, VideoReceiver)
     clock = Clock()
-    receiver._padding = Padding(clock, clock.sleep)
+    groups = FrameGroups(clip.header, count=8, size=8, replay=times, padding=Padding(clock, clock.sleep))
     started = clock.now
     for packet in clip.packets():
-        receiver.take((packet,))
-        receiver.work()
-    receiver.take(())
-    receiver.work()
-    receiver.check_complete()
+        groups.take((packet,))
+        groups.work()
+    groups.take(())
+    groups.work()
     assert clock.now - started == pytest.approx(68.0)
 
 
