@@ -28,6 +28,7 @@ from common.types import (
     Draft,
     Failure,
     FailureCode,
+    Finished,
     FinishReason,
     Open,
     Opened,
@@ -238,20 +239,21 @@ class Engine:
 
     def step(self, now: float) -> list[Output]:
         """Run what is due. An error of the runner fails the sessions in that step and no other."""
-        outputs, encode_us = self._encode_one(now)
+        progress, encode_us = self._encode_one(now)
         scheduled = schedule(self._sessions.values(), now, self.limits.budget)
         if not scheduled:
-            return outputs
+            return progress
         try:
             result = self._runner.forward([self._work(s) for s in scheduled])
         except Exception as error:
-            return outputs + self._fail_all(scheduled, error)
+            return progress + self._fail_all(scheduled, error)
         self.stats.steps += 1
         self.stats.forward_us += result.forward_us
+        outputs: list[Output] = []
         for one, choices in zip(scheduled, result.choices, strict=True):
             began_us = one.session.age_us(now) + encode_us
             outputs += self._settle(one, choices, now, began_us, result.forward_us, len(scheduled))
-        return outputs
+        return sorted([*outputs, *progress], key=_urgency)
 
     def _encode_one(self, now: float) -> tuple[list[Output], int]:
         """Encode one chunk of frames; what that tells, and how long it took in microseconds."""
@@ -313,13 +315,13 @@ class Engine:
         prefilling = not session.prefilled
         commit = session.settle(one.feed, choices, now, forward_us, waiting)
         messages: list[CloudMessage] = []
+        if commit is not None:
+            self._count(commit)
+            messages.append(commit)
         if prefilling:
             session.span(Stage.PREFILL, began_us, began_us + forward_us)
             if session.prefilled:
                 messages.append(session.progress(Stage.PREFILL))
-        if commit is not None:
-            self._count(commit)
-            messages.append(commit)
         if session.reason is not None:
             messages.append(session.finished())
         return [Output(session_id, m) for m in messages]
@@ -371,3 +373,8 @@ class Engine:
         used = sorted(s.slot for s in self._sessions.values())
         if sorted([*used, *self._free]) != list(range(self._runner.slots)):
             raise EngineError(f"KV slots leaked: {used} in use, {self._free} free of {self._runner.slots}")
+
+
+def _urgency(output: Output) -> int:
+    """Commits are what everyone waits for, stages can be told after them; an end comes last."""
+    return {Commit: 0, Finished: 2}.get(type(output.message), 1)

@@ -50,7 +50,7 @@ def test_alone_the_target_answers(bench: Bench) -> None:
     assert bench.finished().target_passes == len(truth())
     assert bench.finished().reason is (FinishReason.STOP if truth()[-1] == EOS else FinishReason.LENGTH)
     stages = [p.stage for p in bench.heard(Progress)]
-    assert stages == [Stage.VIDEO_DECODE, Stage.VISION_ENCODE, Stage.PREFILL]
+    assert sorted(stages, key=list(Stage).index) == list(Stage)  # each once, whatever the order
 
 
 def test_a_few_tokens_before_the_video_wait_for_it(bench: Bench) -> None:
