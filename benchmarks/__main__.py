@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.capacity import capacity
 from benchmarks.commands.compare import compare, replay
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
@@ -57,6 +58,7 @@ app.command()(compare)
 app.command()(replay)
 app.command()(sweep)
 app.command()(stages)
+app.command()(capacity)
 app.command()(simulate)
 app.command()(report)
 

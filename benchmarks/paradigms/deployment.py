@@ -52,6 +52,7 @@ class Layout:
         replay: profile of stage times for all daemons; empty for none.
         share_edge: one edge daemon for all paradigms, for drafters that don't fit into memory several times.
         edge_address: an edge daemon that runs elsewhere; nothing is started, only its paradigms can be asked.
+        clients: edge daemons for each paradigm (or for all, if they share one).
         sessions: the cloud's.
         timeout_s: longest start of a process.
     """
@@ -60,6 +61,7 @@ class Layout:
     replay: str = ""
     share_edge: bool = False
     edge_address: str = ""
+    clients: int = 1
     sessions: int = 8
     timeout_s: float = 300.0
 
@@ -99,27 +101,26 @@ class Deployment:
     def _start(self) -> None:
         over_link = [p for p in self._paradigms if p.need is not Need.IN_PROCESS]
         if any(p.need is Need.IN_PROCESS for p in self._paradigms):
-            self._remember("in_process", self._start_in_process())
+            self._asked["in_process"] = self._start_in_process()
         if over_link:
             self._cloud = self._start_cloud()
             self._ready(self._cloud)
         gateway = self._start_gateway() if any(p.need is Need.COLOCATED for p in over_link) else None
-        for paradigm in over_link:
-            if paradigm.need is Need.EDGE and self._key(paradigm) not in self._asked:
-                self._remember(self._key(paradigm), self._start_edge(self._key(paradigm)))
+        edges = {
+            self._key(p, client) for p in over_link if p.need is Need.EDGE for client in range(self._layout.clients)
+        }
+        for key in sorted(edges):
+            self._asked[key] = self._start_edge(key)
         if gateway is not None:
             self._ready(gateway)
-            self._remember("colocated", self._start_agent(gateway))
+            self._asked["colocated"] = self._start_agent(gateway)
         for process in self._processes:
             self._ready(process)
 
-    def _remember(self, key: str, process: DaemonProcess) -> None:
-        self._asked[key] = process
-
-    def _key(self, paradigm: Paradigm) -> str:
+    def _key(self, paradigm: Paradigm, client: int = 0) -> str:
         if paradigm.need is not Need.EDGE:
             return str(paradigm.need.value)
-        return "edge" if self._layout.share_edge else paradigm.label
+        return f"{'edge' if self._layout.share_edge else paradigm.label}-{client}"
 
     def _socket(self, name: str) -> str:
         return f"unix:{self._folder.name}/{name.replace('/', '-')}"
@@ -176,14 +177,16 @@ class Deployment:
 
     # ------------------------------------------------------------------------------------------------ asking
 
-    def address(self, paradigm: Paradigm) -> str:
-        """Where questions to this paradigm go."""
+    def address(self, paradigm: Paradigm, client: int = 0) -> str:
+        """Where that client's questions to this paradigm go."""
         if self._layout.edge_address:
             return self._layout.edge_address
-        return self._asked[self._key(paradigm)].address
+        return self._asked[self._key(paradigm, client)].address
 
-    def ask(self, paradigm: Paradigm, clip: ClipQuestion, sampling: SamplingParams, max_tokens: int) -> Values:
-        """The report of one answer.
+    def ask(
+        self, paradigm: Paradigm, clip: ClipQuestion, sampling: SamplingParams, max_tokens: int, client: int = 0
+    ) -> Values:
+        """The report of one answer; clients may ask at the same time, from threads of their own.
 
         Raises:
             DaemonDiedError: a process has ended.
@@ -192,7 +195,7 @@ class Deployment:
         """
         try:
             report = ask_clip(
-                self.address(paradigm),
+                self.address(paradigm, client),
                 clip,
                 paradigm.ask,
                 sampling=sampling,
