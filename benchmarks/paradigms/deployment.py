@@ -165,7 +165,7 @@ class Deployment:
         return self._run(_SERVING, [json.dumps(settings)], wrap=self._link.cloud_command, word="gateway")
 
     def _start_agent(self, gateway: DaemonProcess) -> DaemonProcess:
-        arguments = ["--gateway", self._link.reach(gateway.address), "--listen", self._socket("agent")]
+        arguments = ["--gateway", self._link.reach(gateway.address), "--listen", self._socket("agent"), *self._replay]
         return self._run(_SERVING, arguments, wrap=self._link.edge_command, word="agent")
 
     def _start_in_process(self) -> DaemonProcess:

@@ -26,13 +26,17 @@ def gateway(settings: Annotated[str, typer.Argument(help="Settings of an edge da
 
 
 @app.command()
-def agent(gateway: Annotated[str, typer.Option(help="Address of the gateway.")], listen: Listen) -> None:
+def agent(
+    gateway: Annotated[str, typer.Option(help="Address of the gateway.")],
+    listen: Listen,
+    replay: Annotated[str, typer.Option(help="Profile of stage times.")] = "",
+) -> None:
     """The co-located baseline's edge side: uploads, and times the answer."""
     import uvloop
 
     from benchmarks.paradigms.colocated.agent import serve
 
-    uvloop.run(serve(listen, gateway))
+    uvloop.run(serve(listen, gateway, replay))
 
 
 @app.command("in-process")

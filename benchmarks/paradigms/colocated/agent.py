@@ -19,10 +19,12 @@ from benchmarks.paradigms.colocated.wire import SERVICE, PictureSpec, encode_ope
 from common import codec
 from common.ask import Answer, AskEvent, AskRequest, Report
 from common.errors import PromptError
+from common.replay import load_profile
 from common.rpc import channel_options, error_of_status
 from common.server import DaemonServer, run_daemon
 from common.video import VideoPacket
 from edge.service import EdgeService
+from edge.stages import Stages
 from edge.video import Clip, open_clip
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ _VIDEO_MESSAGE_BYTES = 64 << 10
 class ColocatedAnswers:
     """Answers by asking the gateway."""
 
-    def __init__(self, gateway: str) -> None:
+    def __init__(self, gateway: str, replay: str = "") -> None:
+        self._replay = load_profile(replay) if replay else None
         self._channel = grpc.aio.insecure_channel(gateway, options=channel_options(_MAX_MESSAGE_BYTES))
         self._files = ThreadPoolExecutor(max_workers=2)
         self._spec: PictureSpec | None = None
@@ -60,13 +63,12 @@ class ColocatedAnswers:
         """
         if not ask.events_path or not ask.video_path:
             raise PromptError("the co-located baseline needs an event recording and a video")
-        timing = Timing(time.monotonic)
+        timing, stages = Timing(time.monotonic), Stages(self._replay)
         loop = asyncio.get_running_loop()
         pictures, clip = await asyncio.gather(
-            loop.run_in_executor(self._files, self._pictures, ask),
-            loop.run_in_executor(self._files, open_clip, ask.video_path),
+            loop.run_in_executor(self._files, self._pictures, ask, stages),
+            loop.run_in_executor(self._files, _clip, ask, stages),
         )
-        timing.loaded()
         upload = Upload(timing)
         call = self._channel.stream_stream(f"/{SERVICE}/Ask")(self._messages(ask, pictures, clip, upload))
         try:
@@ -76,20 +78,22 @@ class ColocatedAnswers:
                 if isinstance(event, Answer):
                     timing.answered(event)
                 elif isinstance(event, Report):
-                    event = Report(timing.report(event.values, upload))
+                    event = Report(timing.report(event.values, upload, stages))
                 yield event
         except grpc.RpcError as error:
             raise error_of_status(error) from error
         finally:
             call.cancel()
 
-    def _pictures(self, ask: AskRequest) -> list[NDArray[Any]]:
+    def _pictures(self, ask: AskRequest, stages: Stages) -> list[NDArray[Any]]:
         from edge.events import load_events, raster
 
         assert self._spec is not None
-        events = load_events(ask.events_path, start_us=ask.window_start_us, duration_us=self._spec.window_us)
+        with stages.span("load"):
+            events = load_events(ask.events_path, start_us=ask.window_start_us, duration_us=self._spec.window_us)
         canvas = (events.height, events.width) if self._spec.sensor_canvas else None
-        return list(raster(events, frames=self._spec.frames, canvas=canvas))
+        with stages.span("rasterise", self._replay.drafter.rasterise_ms if self._replay is not None else 0.0):
+            return list(raster(events, frames=self._spec.frames, canvas=canvas))
 
     @staticmethod
     async def _messages(
@@ -107,6 +111,11 @@ class ColocatedAnswers:
         """Let go of the connection."""
         await self._channel.close()
         self._files.shutdown(wait=False, cancel_futures=True)
+
+
+def _clip(ask: AskRequest, stages: Stages) -> Clip:
+    with stages.span("load"):
+        return open_clip(ask.video_path)
 
 
 def _video_messages(clip: Clip) -> Iterator[bytes]:
@@ -132,10 +141,10 @@ def _batches(clip: Clip) -> Iterator[list[VideoPacket]]:
 class AgentDaemon:
     """The agent's process."""
 
-    def __init__(self, listen: str, gateway: str) -> None:
+    def __init__(self, listen: str, gateway: str, replay: str = "") -> None:
         self._listen = listen
         self._gateway = gateway
-        self._answers = ColocatedAnswers(gateway)
+        self._answers = ColocatedAnswers(gateway, replay)
         self._server = DaemonServer(codec.EDGE_SERVICE, _MAX_MESSAGE_BYTES)
         self.address = ""
 
@@ -151,6 +160,6 @@ class AgentDaemon:
         await self._answers.close()
 
 
-async def serve(listen: str, gateway: str) -> None:
+async def serve(listen: str, gateway: str, replay: str = "") -> None:
     """Run until SIGINT or SIGTERM. Prints one line when ready."""
-    await run_daemon(AgentDaemon(listen, gateway), "agent")
+    await run_daemon(AgentDaemon(listen, gateway, replay), "agent")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.ask import Answer
+from edge.stages import Stages
 
 _KEPT = frozenset(
     {
@@ -55,7 +56,6 @@ class Timing:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._started = clock()
-        self._loaded_ms = 0.0
         self._first_ms: float | None = None
         self._last_ms: float | None = None
         self._text = ""
@@ -63,11 +63,10 @@ class Timing:
 
     def now_ms(self) -> float:
         """Milliseconds since the question."""
-        return (self._clock() - self._started) * 1e3
+        return self._ms(self._clock())
 
-    def loaded(self) -> None:
-        """The files are read."""
-        self._loaded_ms = self.now_ms()
+    def _ms(self, at: float) -> float:
+        return (at - self._started) * 1e3
 
     def received(self, size: int) -> None:
         """A message came down."""
@@ -80,7 +79,7 @@ class Timing:
             self._last_ms = self.now_ms()
             self._first_ms = self._first_ms if self._first_ms is not None else self._last_ms
 
-    def report(self, values: Mapping[str, Any], upload: Upload) -> dict[str, Any]:
+    def report(self, values: Mapping[str, Any], upload: Upload, stages: Stages) -> dict[str, Any]:
         """The gateway's report with the edge's times and bytes in place of its own.
 
         The gateway's spans are placed so that its end is the moment at which the edge heard of it: a one-way delay
@@ -90,13 +89,8 @@ class Timing:
         first = self._first_ms if self._first_ms is not None else total
         shift = total - values["total_ms"]
         spans = [
-            {"name": "load", "side": "edge", "start_ms": 0.0, "end_ms": round(self._loaded_ms, 3)},
-            {
-                "name": "video_upload",
-                "side": "edge",
-                "start_ms": round(upload.started_ms, 3),
-                "end_ms": round(total if upload.ended_ms is None else upload.ended_ms, 3),
-            },
+            *(_span(span.name, "edge", self._ms(span.started), self._ms(span.ended)) for span in stages.spans),
+            _span("video_upload", "edge", upload.started_ms, total if upload.ended_ms is None else upload.ended_ms),
         ]
         spans += [_moved(span, shift) for span in values["stages"] if span["name"] in _KEPT]
         return {
@@ -110,16 +104,16 @@ class Timing:
                 "drafts": 0,
                 "control": upload.control_bytes,
             },
+            "replay_overruns": values.get("replay_overruns", 0) + stages.overruns,
             "event_picture_bytes": upload.picture_bytes,
             "downlink_bytes": self._downlink,
             "stages": spans,
         }
 
 
+def _span(name: str, side: str, start_ms: float, end_ms: float) -> dict[str, Any]:
+    return {"name": name, "side": side, "start_ms": round(start_ms, 3), "end_ms": round(end_ms, 3)}
+
+
 def _moved(span: Mapping[str, Any], shift_ms: float) -> dict[str, Any]:
-    return {
-        **span,
-        "side": "cloud",
-        "start_ms": round(span["start_ms"] + shift_ms, 3),
-        "end_ms": round(span["end_ms"] + shift_ms, 3),
-    }
+    return _span(span["name"], "cloud", span["start_ms"] + shift_ms, span["end_ms"] + shift_ms)
