@@ -1,9 +1,8 @@
-"""How often drafted tokens were the target's own choice: by place in the draft, and by class of word."""
+"""How often drafted tokens were the target's own choice, by place in the draft."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -61,31 +60,3 @@ def _by_place(runs: Sequence[Run]) -> list[Share]:
 
 def _at(values: Sequence[int], index: int) -> int:
     return values[index] if index < len(values) else 0
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRates:
-    """Acceptance by class of word as the training's evaluation measured it: not of these runs.
-
-    Attributes:
-        rates: share of one-token drafts that were the target's choice, by class.
-        overall: over all classes.
-        scenes: held-out scenes that it was measured on.
-    """
-
-    rates: Mapping[str, float]
-    overall: float
-    scenes: int
-
-
-def shipped_class_rates() -> ClassRates | None:
-    """Of the shipped tiny pair, from `common/tiny/figures.json`; None where that has none."""
-    from common.shipped import shipped_clips
-
-    path = shipped_clips().parent / "figures.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        rates = {str(name): float(rate) for name, rate in values["acceptance_by_class"].items()}
-        return ClassRates(rates, float(values["acceptance"]), int(values["held_out_scenes"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -12,10 +12,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Sentences; `tone` is `plain`, `missing` (says why a part is absent), `win`, `loss`, `even` or `note`."""
+    """A paragraph; `missing`: it says why a part is absent."""
 
     text: str
-    tone: str = "plain"
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Sentences that stand out, one a line; `tone` is `check`, `win`, `loss`, `even` or `note`."""
+
+    tone: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +47,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that is drawn when the page is written. `name` is unique in the report and the PNG's file name."""
+    """A picture that is drawn when the page is written.
+
+    Attributes:
+        name: unique in the report; the PNG's file name.
+        foot: stands in the picture itself: what was run; with `replayed`, the name of the profile.
+    """
 
     name: str
     caption: str
     alt: str
     draw: Callable[[], Figure]
+    foot: str = ""
+    replayed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +69,7 @@ class Diagram:
     paradigms: tuple[str, ...]
 
 
-Block = Text | Heading | Table | Picture | Diagram
+Block = Text | Said | Heading | Table | Picture | Diagram
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.report.blocks import Block, Diagram, Section, Table, Text
+from benchmarks.report.blocks import Block, Diagram, Said, Section, Table, Text
 from benchmarks.report.lossless import LosslessCheck
 from benchmarks.report.sources import Source, Sources
 from benchmarks.report.wording import PARADIGMS, link_name, number, plural, shown
@@ -29,15 +29,19 @@ def what_was_run(sources: Sources) -> Section:
     for title, key in (("Machine", "machine"), ("Models", "models")):
         values = list(dict.fromkeys(_flat(source.record.meta.get(key)) for source in sources.items))
         known = [value for value in values if value]
-        blocks.append(Text(f"{title}: {' | '.join(known)}.") if known else Text(f"{title}: not recorded.", "missing"))
+        blocks.append(
+            Text(f"{title}: {' | '.join(known)}.") if known else Text(f"{title}: not recorded.", missing=True)
+        )
         if len(known) > 1:
-            blocks.append(Text(f"The results come from different {key}s: compare within one file only.", "note"))
+            plural_key = "machines" if key == "machine" else key
+            blocks.append(Said("note", (f"The results are of different {plural_key}: compare within one file only.",)))
     measured = _measured(sources.items)
     blocks += [measured] if measured else []
     backends = dict.fromkeys(run.backend for run in sources.runs if run.backend)
     blocks += [Text(f"Link backend {BACKENDS.get(name, f'{name}: not known to this version')}") for name in backends]
     notes = dict.fromkeys(str(note) for source in sources.items for note in source.record.meta.get("notes") or ())
-    blocks += [Text(f"{note.rstrip('.')}.", "note") for note in (*notes, *sources.notes)]
+    lines = tuple(f"{note.rstrip('.')}." for note in (*notes, *sources.notes))
+    blocks += [Said("note", lines)] if lines else []
     return Section("run", "What was run", tuple(blocks))
 
 
@@ -51,14 +55,14 @@ def _runs_table(items: Sequence[Source]) -> Table:
     for (command, backends, replayed), sources in groups.items():
         runs = [run for source in sources for run in source.record.runs]
         links = dict.fromkeys(link_name(run.link) for run in runs if run.link)
-        clips, questions = {run.clip for run in runs}, {(run.clip, run.question) for run in runs}
+        questions = {(run.clip, run.question) for run in runs}
         rows.append((
             command, plural(len(links), "link") if len(links) > 3 else "; ".join(links) or "none",
             backends or "none", f"replayed: {replayed}" if replayed else "real",
-            f"{len({run.label for run in runs})}", f"{len(clips)}", f"{len(questions)}", f"{len(runs):,}",
+            f"{len({run.label for run in runs})}", f"{len(questions)}", f"{len(runs):,}",
             _when(sources),
         ))  # fmt: skip
-    head = ("command", "link", "backend", "model stages", "paradigms", "clips", "questions", "answers", "made")
+    head = ("command", "link", "backend", "model stages", "paradigms", "questions", "answers", "made")
     return Table(head, tuple(rows), words=4)
 
 
@@ -108,7 +112,7 @@ def paradigms(sources: Sources) -> Section:
     blocks: list[Block] = [Text(text), Diagram(known)]
     unknown = sorted(found - set(known))
     if unknown:
-        blocks.append(Text(f"Not known to this version of the report: {', '.join(map(shown, unknown))}.", "note"))
+        blocks.append(Said("note", (f"Not known to this version of the report: {', '.join(map(shown, unknown))}.",)))
     return Section("paradigms", "The paradigms", tuple(blocks))
 
 
@@ -121,21 +125,20 @@ def lossless(check: LosslessCheck) -> list[Block]:
             f"temperature) of {', '.join(map(shown, check.labels))}"
         )
         if not check.found:
-            blocks.append(Text(f"{text}: the token ids are identical for each question.", "win"))
+            blocks.append(Said("check", (f"{text}: the token ids are identical for each question.",)))
         else:
             bad = f"{text}: {plural(len(check.found), 'answer')} differ. That is a bug, and no figure here counts."
-            blocks.append(Text(bad, "loss"))
+            blocks.append(Said("loss", (bad,)))
             rows = [(d.clip, d.question, f"{d.first.label}: {d.first.answer}", f"{d.other.label}: {d.other.answer}")
                     for d in check.found]  # fmt: skip
             blocks.append(Table(("clip", "question", "first", "other"), tuple(rows), words=4, folded=len(rows) > 6))
     else:
         blocks.append(
-            Text("Lossless check: no question has two lossless answers to hold against each other.", "missing")
+            Text("Lossless check: no question has two lossless answers to hold against each other.", missing=True)
         )
     if check.unchecked:
-        blocks.append(
-            Text(f"{plural(check.unchecked, 'lossless answer')} had no token ids and weren't checked.", "note")
-        )
+        count = plural(check.unchecked, "lossless answer")
+        blocks.append(Said("note", (f"{count} had no token ids and weren't checked.",)))
     return blocks
 
 
@@ -146,10 +149,10 @@ def reading() -> Section:
         "large model confirmed (of an answer of the edge alone: its first token).",
         "Medians stand with the quartiles of all repetitions behind them; no answer was left out.",
         "“Times as fast” is cloud only's time over the paradigm's, taken answer by answer (same clip, question, seed "
-        "and repetition, in the same run), and of these ratios the median. Above 1 is faster. A difference counts if "
-        "it is at least 2 % and three of four answers agree; else the ratio stands in parentheses.",
-        "Hidden is work of the edge at moments at which the link or the cloud were at work too: it costs no time of its "
-        "own. A stage counts from its begin to its end, waiting within it included.",
+        "and repetition, in the same run), and of these ratios the median. Above 1 is faster. A difference "
+        "counts if it is at least 2 % and three of four answers agree; else the ratio stands in parentheses.",
+        "Hidden is work of the edge at moments at which the link or the cloud were at work too: it costs no time of "
+        "its own. A stage counts from its begin to its end, waiting within it included.",
         "Bytes are those of the messages, without the headers of HTTP/2, TCP and IP.",
     )
     return Section("reading", "How to read the numbers", tuple(Text(text) for text in texts))

@@ -65,6 +65,7 @@ class Row:
     """One paradigm in one setting. `total`, `ttft`, `tpot` in milliseconds; bytes and passes are medians of an answer.
 
     Attributes:
+        provisional: time to the first drafted token that could be shown, unverified.
         passes_per_token: target passes of all runs over tokens of all runs; None where the target didn't run.
         accepted: accepted draft tokens, `drafted` those checked.
         same: runs whose token ids equal `cloud_only`'s on the same question, of `comparable` ones.
@@ -79,6 +80,7 @@ class Row:
     total: Spread
     ttft: Spread | None
     tpot: Spread | None
+    provisional: Spread | None
     passes_per_token: float | None
     drafted: int
     accepted: int
@@ -154,6 +156,7 @@ def _row(label: str, runs: Sequence[Run], base: Sequence[Run]) -> Row:
         total=total,
         ttft=Spread.of(run.ttft_ms for run in runs),
         tpot=Spread.of(run.tpot_ms for run in runs),
+        provisional=Spread.of(_provisional(run) for run in runs),
         passes_per_token=passes / tokens if tokens and passes else None,
         drafted=sum(run.drafted for run in runs),
         accepted=sum(run.accepted for run in runs),
@@ -166,3 +169,8 @@ def _row(label: str, runs: Sequence[Run], base: Sequence[Run]) -> Row:
         speed_total=contrast(runs, against, "total_ms"),
         speed_ttft=contrast(runs, against, "ttft_ms"),
     )
+
+
+def _provisional(run: Run) -> float | None:
+    value = run.extra.get("ttft_provisional_ms")
+    return float(value) if isinstance(value, int | float) else None

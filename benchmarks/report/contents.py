@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.report.blocks import Block, Contents, Section, Text
+from benchmarks.report.blocks import Block, Contents, Heading, Said, Section, Text
+from benchmarks.report.capacity import capacities_of
+from benchmarks.report.capacity_section import capacity_section
 from benchmarks.report.circumstances import lossless, paradigms, reading, what_was_run
 from benchmarks.report.comparison import Comparison, compare
-from benchmarks.report.findings import EVEN, LOSS, NOTE, WIN, findings_of
+from benchmarks.report.findings import findings_of
 from benchmarks.report.lossless import check_lossless
 from benchmarks.report.overview import acceptance, bytes_by_kind, over_rtt_and_bandwidth
 from benchmarks.report.sections import on_one_clock, side_by_side
@@ -33,6 +35,7 @@ def contents_of(sources: Sources) -> Contents:
             over_rtt_and_bandwidth(settings),
             acceptance(settings),
             bytes_by_kind(comparisons),
+            capacity_section(capacities_of(sources.items)),
             reading(),
         ),
     )
@@ -40,9 +43,9 @@ def contents_of(sources: Sources) -> Contents:
 
 def _in_short(sources: Sources, comparisons: list[Comparison]) -> Section:
     blocks: list[Block] = [*lossless(check_lossless(sources.items))]
-    found = findings_of(comparisons)
-    for tone in (WIN, LOSS, EVEN, NOTE):
-        blocks += [Text(finding.text, tone) for finding in found if finding.tone == tone]
-    if not found:
-        blocks.append(Text("Left out: nothing here compares paradigms, so nothing is said of winning.", "missing"))
+    for findings in findings_of(comparisons):
+        blocks.append(Heading(findings.where, f"replayed: {findings.replayed}" if findings.replayed else ""))
+        blocks += [Said(finding.tone, finding.lines) for finding in findings.items]
+    if not comparisons:
+        blocks.append(Text("Left out: nothing here compares paradigms, so nothing is said of winning.", missing=True))
     return Section("short", "In short", tuple(blocks))

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks.report.comparison import BASELINE, MIN_PAIRS, Comparison, Contrast, Row, Verdict, contrast
+from benchmarks.report.comparison import BASELINE, MIN_PAIRS, STREAM, Comparison, Contrast, Row, Verdict, contrast
 from benchmarks.report.grid import METRICS
 from benchmarks.report.settings import Setting
-from benchmarks.report.wording import data, milliseconds, number, plural, share, shown, times
+from benchmarks.report.wording import data, link_name, milliseconds, number, plural, share, shown, times
 
 WIN, LOSS, EVEN, NOTE = "win", "loss", "even", "note"
+_TONES = {Verdict.FASTER: WIN, Verdict.SLOWER: LOSS, Verdict.UNCLEAR: EVEN, Verdict.TOO_FEW: NOTE}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence; `tone` is `win`, `loss`, `even` or `note`."""
+    """What is of one kind, a sentence a line; `tone` is `win`, `loss`, `even` or `note`."""
 
     tone: str
-    text: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one family of settings shows; `where` names command, link and backend."""
+
+    where: str
+    replayed: str
+    items: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One link at which one paradigm is held against another."""
+    """One link at which one mode of stream-to-cloud is held against a rival."""
 
     setting: Setting
     contrast: Contrast
@@ -32,50 +42,68 @@ class _Case:
     other_ms: float
 
 
-def findings_of(comparisons: Sequence[Comparison]) -> list[Finding]:
-    """All findings, family of settings by family."""
+@dataclass(slots=True)
+class _Clauses:
+    """Clauses by tone, rival and metric, and whole sentences by tone."""
+
+    held: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
+    sentences: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, tone: str, rival: str, metric: str, clause: str) -> None:
+        self.held.setdefault(tone, {}).setdefault(rival, {}).setdefault(metric, []).append(clause)
+
+    def say(self, tone: str, sentence: str) -> None:
+        self.sentences.setdefault(tone, []).append(sentence)
+
+    def findings(self) -> tuple[Finding, ...]:
+        found = []
+        for tone in (WIN, LOSS, EVEN, NOTE):
+            lines = [
+                f"Against {shown(rival)}, {METRICS[metric]}: {'; '.join(clauses)}."
+                for rival, metrics in self.held.get(tone, {}).items()
+                for metric, clauses in metrics.items()
+            ]
+            lines += self.sentences.get(tone, [])
+            found += [Finding(tone, tuple(lines))] if lines else []
+        return tuple(found)
+
+
+def findings_of(comparisons: Sequence[Comparison]) -> list[Findings]:
+    """What every family of settings shows."""
     families: dict[object, list[Comparison]] = {}
     for comparison in comparisons:
         families.setdefault(comparison.setting.family, []).append(comparison)
-    found: list[Finding] = []
-    for family in families.values():
-        found += _of_family(family)
-    if found and not any(finding.tone == LOSS for finding in found):
-        found.append(Finding(NOTE, "In no case that was measured did stream to cloud lose. It says nothing of others."))
-    return list(dict.fromkeys(found))
+    return [_of_family(family) for family in families.values()]
 
 
-def _of_family(family: Sequence[Comparison]) -> list[Finding]:
-    labels = list(dict.fromkeys(row.label for c in family for row in c.rows))
-    streams = list(dict.fromkeys(row.label for c in family for row in c.streams))
-    where = _where(family)
-    if not streams:
-        return [Finding(NOTE, f"{where}: no run of stream to cloud, so nothing is said of it.")]
-    if BASELINE not in labels:
-        return [Finding(NOTE, f"{where}: no run of cloud only, so nothing is said of winning or losing against it.")]
-    found = []
-    others = [label for label in labels if label not in streams and not label.startswith(("in_process", "edge_only"))]
-    for other in others:
-        for stream in streams:
-            for metric in METRICS:
-                found += _versus(_cases(family, stream, other, metric), stream, other, metric, where)
-    for stream in streams:
-        found += _costs(family, stream, where)
-    return [*found, *_alone(family, where)]
-
-
-def _where(family: Sequence[Comparison]) -> str:
+def _of_family(family: Sequence[Comparison]) -> Findings:
     setting = family[0].setting
-    if len(family) == 1:
-        return f"{setting.command}, {setting.name}"
-    text = f"{setting.command}, {plural(len(family), 'link')} ({setting.backend})"
-    return f"{text}, replayed {setting.replayed}" if setting.replayed else text
+    link = link_name(setting.link) if len(family) == 1 else plural(len(family), "link")
+    where, clauses = f"{setting.command}: {link} ({setting.backend})", _Clauses()
+    labels = list(dict.fromkeys(row.label for c in family for row in c.rows))
+    streams = [label for label in labels if label.partition("/")[0] == STREAM]
+    if not streams:
+        clauses.say(NOTE, "No run of stream to cloud, so nothing is said of it.")
+    elif BASELINE not in labels:
+        clauses.say(NOTE, "No run of cloud only, so nothing is said of winning or losing against it.")
+    else:
+        rivals = [x for x in labels if x not in streams and x.partition("/")[0] not in ("in_process", "edge_only")]
+        for rival in rivals:
+            for metric in METRICS:
+                for stream in streams:
+                    _versus(clauses, _cases(family, stream, rival, metric), stream, rival, metric)
+        for stream in streams:
+            _costs(clauses, family, stream)
+        if LOSS not in clauses.held and LOSS not in clauses.sentences:
+            clauses.say(NOTE, "Nothing measured here has stream to cloud losing; that says nothing of other cases.")
+    _alone(clauses, family)
+    return Findings(where, setting.replayed, clauses.findings())
 
 
-def _cases(family: Sequence[Comparison], stream: str, other: str, metric: str) -> list[_Case]:
+def _cases(family: Sequence[Comparison], stream: str, rival: str, metric: str) -> list[_Case]:
     found = []
     for comparison in family:
-        own, base = (comparison.setting.of(label) for label in (stream, other))
+        own, base = (comparison.setting.of(label) for label in (stream, rival))
         held = contrast(own, base, metric)
         if held is not None:
             middle = [median(v for run in side if (v := getattr(run, metric))) for side in (own, base)]
@@ -83,69 +111,55 @@ def _cases(family: Sequence[Comparison], stream: str, other: str, metric: str) -
     return found
 
 
-def _versus(cases: Sequence[_Case], stream: str, other: str, metric: str, where: str) -> list[Finding]:
-    if len(cases) == 1:
-        return [_single(cases[0], stream, other, metric, where)]
-    found = []
-    for verdict, tone in (
-        (Verdict.FASTER, WIN),
-        (Verdict.SLOWER, LOSS),
-        (Verdict.UNCLEAR, EVEN),
-        (Verdict.TOO_FEW, NOTE),
-    ):
+def _versus(clauses: _Clauses, cases: Sequence[_Case], stream: str, rival: str, metric: str) -> None:
+    for verdict, tone in _TONES.items():
         alike = [case for case in cases if case.contrast.verdict is verdict]
         if alike:
-            found.append(Finding(tone, _many(alike, len(cases), stream, other, metric, where)))
-    return found
+            words = _one(alike[0]) if len(cases) == 1 else _many(alike, len(cases))
+            clauses.add(tone, rival, metric, f"{_mode(stream)} {words}")
 
 
-def _single(case: _Case, stream: str, other: str, metric: str, where: str) -> Finding:
+def _mode(stream: str) -> str:
+    return stream.partition("/")[2] or shown(stream)
+
+
+def _one(case: _Case) -> str:
     held = case.contrast
-    medians = f"median {milliseconds(case.own_ms)} against {milliseconds(case.other_ms)}"
-    subject = f"{where}: in {METRICS[metric]}, {shown(stream)}"
+    medians = f"{milliseconds(case.own_ms)} against {milliseconds(case.other_ms)}"
     if held.verdict is Verdict.TOO_FEW:
-        return Finding(NOTE, f"{subject} has fewer than {MIN_PAIRS} answers in common with {shown(other)}: {medians}.")
+        return f"has fewer than {MIN_PAIRS} answers to compare ({medians})"
     slower = f"slower on {held.slower} of {held.pairs} answers"
     if held.verdict is Verdict.UNCLEAR:
-        return Finding(EVEN, f"{subject} shows no clear difference from {shown(other)} ({medians}, {slower}).")
-    tone, word = (WIN, "beats") if held.verdict is Verdict.FASTER else (LOSS, "loses to")
-    return Finding(tone, f"{subject} {word} {shown(other)}: {times(held.ratio)} as fast ({medians}, {slower}).")
+        return f"shows no clear difference ({medians}; {slower})"
+    return f"is {times(held.ratio)} as fast ({medians}; {slower})"
 
 
-def _many(alike: Sequence[_Case], count: int, stream: str, other: str, metric: str, where: str) -> str:
-    subject = f"{where}: in {METRICS[metric]}, {shown(stream)}"
+def _many(alike: Sequence[_Case], count: int) -> str:
     at = f"at {len(alike)} of {count} links"
     verdict = alike[0].contrast.verdict
     if verdict is Verdict.TOO_FEW:
-        return f"{subject} has fewer than {MIN_PAIRS} answers in common with {shown(other)} {at}."
+        return f"has fewer than {MIN_PAIRS} answers to compare {at}"
     if verdict is Verdict.UNCLEAR:
-        return f"{subject} shows no clear difference from {shown(other)} {at}."
-    if verdict is Verdict.FASTER:
-        best = max(alike, key=lambda case: case.contrast.ratio)
-        return f"{subject} beats {shown(other)} {at}, most by {times(best.contrast.ratio)} at {best.setting.name}."
-    worst = min(alike, key=lambda case: case.contrast.ratio)
-    return (
-        f"{subject} loses to {shown(other)} {at}, worst at {worst.setting.name}: only "
-        f"{times(worst.contrast.ratio)} as fast."
-    )
+        return f"shows no clear difference {at}"
+    pick, word = (max, "up to") if verdict is Verdict.FASTER else (min, "down to")
+    most = pick(alike, key=lambda case: case.contrast.ratio)
+    return f"{at}, {word} {times(most.contrast.ratio)} as fast ({link_name(most.setting.link)})"
 
 
-def _costs(family: Sequence[Comparison], stream: str, where: str) -> list[Finding]:
+def _costs(clauses: _Clauses, family: Sequence[Comparison], stream: str) -> None:
+    """Of the large model's work and of the uplink: less is a win."""
     pairs = [(row, base) for c in family if (row := c.row(stream)) and (base := c.row(BASELINE))]
-    found = []
     passes = [(r.passes_per_token, b.passes_per_token) for r, b in pairs if r.passes_per_token and b.passes_per_token]
     if passes:
         own, base = (median(values) for values in zip(*passes, strict=True))
-        text = (
-            f"{where}: {shown(stream)} costs the large model {number(own)} passes a token, cloud only {number(base)}."
-        )
-        found.append(Finding(_tone(own, base), text))
-    up = [(row.uplink_bytes, base.uplink_bytes) for row, base in pairs]
-    own, base = (median(values) for values in zip(*up, strict=True))
+        text = f"With {_mode(stream)} the large model runs {number(own)} passes a token; alone, {number(base)}."
+        clauses.say(_tone(own, base), text)
+    if not pairs:
+        return
+    own, base = (median(v) for v in zip(*((r.uplink_bytes, b.uplink_bytes) for r, b in pairs), strict=True))
     if base:
-        text = f"{where}: {shown(stream)} sends {times(own / base)} the bytes of cloud only up"
-        found.append(Finding(_tone(own, base), f"{text} ({data(own)} against {data(base)} an answer)."))
-    return found
+        text = f"With {_mode(stream)} the bytes sent up are {times(own / base)} those of cloud only"
+        clauses.say(_tone(own, base), f"{text} ({data(own)} against {data(base)} an answer).")
 
 
 def _tone(own: float, base: float) -> str:
@@ -153,14 +167,14 @@ def _tone(own: float, base: float) -> str:
     return EVEN if abs(own / base - 1) <= 0.02 else WIN if own < base else LOSS
 
 
-def _alone(family: Iterable[Comparison], where: str) -> list[Finding]:
+def _alone(clauses: _Clauses, family: Sequence[Comparison]) -> None:
     """The edge alone is often the fastest; what it gives up is the target's answer."""
     rows = [(row, base) for c in family if (row := c.row("edge_only")) and (base := c.row(BASELINE))]
     if not rows:
-        return []
+        return
     own, base = (median(row.total.median for row in side) for side in zip(*rows, strict=True))
-    text = f"{where}: the edge alone takes {milliseconds(own)} where cloud only takes {milliseconds(base)}, unverified"
-    return [Finding(NOTE, text + _agreement([row for row, _ in rows], [base for _, base in rows]) + ".")]
+    text = f"The edge alone takes {milliseconds(own)} where cloud only takes {milliseconds(base)}, unverified"
+    clauses.say(NOTE, text + _agreement([row for row, _ in rows], [base for _, base in rows]) + ".")
 
 
 def _agreement(rows: Sequence[Row], bases: Sequence[Row]) -> str:
@@ -169,5 +183,5 @@ def _agreement(rows: Sequence[Row], bases: Sequence[Row]) -> str:
     right, judged = sum(row.right for row in rows), sum(row.judged for row in rows)
     base_right, base_judged = sum(row.right for row in bases), sum(row.judged for row in bases)
     if judged and base_judged:
-        text += f", {share(right, judged)} are right (the large model: {share(base_right, base_judged)})"
+        text += f", {share(right, judged)} are right (the large model's: {share(base_right, base_judged)})"
     return text

@@ -48,7 +48,7 @@ class Grid:
 
 
 def grids_of(settings: Iterable[Setting]) -> list[Grid]:
-    """A grid for each metric and label, of every family of settings with at least two points that differ."""
+    """A grid for each metric and lossless label that crosses the link, of every family with at least two points."""
     families: dict[tuple[Any, ...], dict[Point, list[Run]]] = {}
     for setting in settings:
         point = _point(setting)
@@ -64,7 +64,8 @@ def grids_of(settings: Iterable[Setting]) -> list[Grid]:
 
 
 def _grids(points: dict[Point, list[Run]], command: str, backend: str, replayed: str, fixed: str) -> list[Grid]:
-    labels = dict.fromkeys(run.label for runs in points.values() for run in runs if run.paradigm != BASELINE)
+    labels = dict.fromkeys(run.label for runs in points.values() for run in runs if run.link and run.lossless)
+    labels.pop(BASELINE, None)
     found = []
     for label in labels:
         for metric in METRICS:

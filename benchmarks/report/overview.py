@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.report.acceptance import curves_of, shipped_class_rates
+from benchmarks.report.acceptance import curves_of
 from benchmarks.report.blocks import Block, Heading, Picture, Section, Text
 from benchmarks.report.comparison import Comparison, Verdict
 from benchmarks.report.grid import Grid, grids_of
-from benchmarks.report.sections import chosen, heading
+from benchmarks.report.sections import chosen, foot_of, heading
 from benchmarks.report.settings import Setting
 from benchmarks.report.traffic import traffic_of
-from benchmarks.report.wording import data, share, shown, times
+from benchmarks.report.word_classes import WordClasses, shipped_classifier, training_rates, word_classes
+from benchmarks.report.wording import data, plural, share, shown, times
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmarks.report.acceptance import ClassRates, Curve
+    from benchmarks.report.acceptance import Curve
     from benchmarks.report.traffic import Traffic
 
 
@@ -31,17 +32,17 @@ def over_rtt_and_bandwidth(settings: Sequence[Setting]) -> Section:
     last: tuple[str, ...] = ()
     for place, key in enumerate(sorted(pairs, key=lambda key: (key[:4], not key[4].startswith("stream_to_cloud")))):
         command, backend, replayed, fixed, _ = key
+        foot = f"{command} ({backend}{', ' + fixed if fixed else ''})"
         if key[:4] != last:
-            text = f"{command} ({backend}{', ' + fixed if fixed else ''})"
-            blocks.append(Heading(text, f"replayed: {replayed}" if replayed else ""))
+            blocks.append(Heading(foot, f"replayed: {replayed}" if replayed else ""))
         last = key[:4]
         words = _grid_words(pairs[key])
-        blocks.append(Picture(f"speedup-{place + 1}", words, words, partial(_draw_heat, pairs[key])))
+        blocks.append(Picture(f"speedup-{place + 1}", words, words, partial(_draw_heat, pairs[key]), foot, replayed))
     if not blocks:
         text = (
             "Left out: cloud only and another paradigm weren't measured at more than one RTT or bandwidth (see sweep)."
         )
-        blocks.append(Text(text, "missing"))
+        blocks.append(Text(text, missing=True))
     return Section("speedup", "Speed-up over round-trip time and bandwidth", tuple(blocks))
 
 
@@ -76,25 +77,37 @@ def acceptance(settings: Sequence[Setting]) -> Section:
         firsts = [(curve.label, curve.shares[0]) for curve in curves]
         alt = "; ".join(f"{shown(label)}: first place {share(s.accepted, s.drafted)}" for label, s in firsts)
         blocks.append(Picture("acceptance-by-place", caption, alt, partial(_draw_places, curves)))
-        blocks.append(_by_class())
+        runs = [run for setting in settings for run in setting.runs]
+        blocks += _by_class(word_classes(runs, shipped_classifier(runs), training_rates()))
     else:
-        blocks.append(Text("Left out: no run drafted anything that was checked.", "missing"))
+        blocks.append(Text("Left out: no run drafted anything that was checked.", missing=True))
     return Section("acceptance", "How often drafts are right", tuple(blocks))
 
 
-def _by_class() -> Block:
-    rates = shipped_class_rates()
-    if rates is None:
-        return Text("By class of word: left out, because the shipped pair has no such figures.", "missing")
-    worst, best = (pick(rates.rates, key=rates.rates.__getitem__) for pick in (min, max))
-    caption = (
-        f"By class of word. Not of the runs above: the shipped tiny pair on {rates.scenes} held-out scenes, measured "
-        "by the training's evaluation with one token drafted at each position of the large model's own answer. "
-        f"Least: {worst} ({rates.rates[worst]:.0%}); most: {best} ({rates.rates[best]:.0%}). Events carry no colour: a "
-        "colour that nobody has named yet can only be guessed."
-    )
-    alt = "; ".join(f"{name}: {rate:.0%}" for name, rate in rates.rates.items())
-    return Picture("acceptance-by-class", caption, alt, partial(_draw_classes, rates))
+def _by_class(classes: WordClasses) -> list[Block]:
+    training = classes.training
+    if not classes.shares and training is None:
+        return [
+            Text("By class of word: left out; neither the runs nor the shipped pair's figures tell it.", missing=True)
+        ]
+    words = ["Accepted drafts by class of word."]
+    if classes.shares:
+        most, least = classes.shares[0], classes.shares[-1]
+        words.append(
+            f"Bars: {plural(classes.runs, 'answer')} of stream to cloud above, counting drafts on a right prefix, up "
+            f"to the first miss of a pass, with 95 % intervals; most: {most.name} ({most.rate:.0%}), least: {least.name} "
+            f"({least.rate:.0%})."
+        )
+    if training is not None:
+        mark, other = ("Diamonds", "; not of these runs") if classes.shares else ("Bars", ", not of these runs")
+        words.append(
+            f"{mark}: the shipped tiny pair on {training.scenes} held-out scenes as its training's evaluation measured "
+            f"it, with one token drafted at each position of the large model's own answer{other}."
+        )
+    words.append("Events carry no colour: a colour that nobody has named yet can only be guessed.")
+    shares = {share.name: share.rate for share in classes.shares} or dict(training.rates if training else {})
+    alt = "; ".join(f"{name}: {rate:.0%}" for name, rate in shares.items())
+    return [Picture("acceptance-by-class", " ".join(words), alt, partial(_draw_classes, classes))]
 
 
 def _draw_places(curves: Sequence[Curve]) -> Figure:
@@ -103,10 +116,10 @@ def _draw_places(curves: Sequence[Curve]) -> Figure:
     return draw_by_place(curves)
 
 
-def _draw_classes(rates: ClassRates) -> Figure:
+def _draw_classes(classes: WordClasses) -> Figure:
     from benchmarks.report.pictures.acceptance import draw_by_class
 
-    return draw_by_class(rates)
+    return draw_by_class(classes)
 
 
 def bytes_by_kind(comparisons: Sequence[Comparison]) -> Section:
@@ -116,10 +129,10 @@ def bytes_by_kind(comparisons: Sequence[Comparison]) -> Section:
     traffic = traffic_of(first.setting) if first else []
     if first is None or not traffic:
         text = "Left out: no run that compares paradigms sent anything."
-        return Section("bytes", "What crosses the link", (Text(text, "missing"),))
+        return Section("bytes", "What crosses the link", (Text(text, missing=True),))
     caption = "Median bytes of an answer. Each panel has a scale of its own. Paradigms that send nothing are left out."
     alt = "; ".join(f"{shown(t.label)}: {', '.join(f'{k} {data(v)}' for k, v in t.kinds.items())}" for t in traffic)
-    picture = Picture("bytes", caption, alt, partial(_draw_traffic, traffic))
+    picture = Picture("bytes", caption, alt, partial(_draw_traffic, traffic), *foot_of(first.setting))
     return Section("bytes", "What crosses the link", (heading(first.setting), picture))
 
 

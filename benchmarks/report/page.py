@@ -11,7 +11,7 @@ import matplotlib as mpl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from benchmarks.report.blocks import Contents, Picture
-from benchmarks.report.pictures.style import RC, as_png, as_svg
+from benchmarks.report.pictures.style import RC, add_foot, as_png, as_svg
 from benchmarks.report.wording import PARADIGMS
 
 Progress = Callable[[str], None]
@@ -40,6 +40,7 @@ def write_report(
 def _drawn(picture: Picture, png: Path | None) -> str:
     """The picture as the address of an image that holds it."""
     figure = picture.draw()
+    add_foot(figure, picture.foot, f"replayed: {picture.replayed}" if picture.replayed else "")
     if png is not None:
         (png / f"{picture.name}.png").write_bytes(as_png(figure))
     return "data:image/svg+xml;base64," + base64.b64encode(as_svg(figure)).decode("ascii")

@@ -51,21 +51,27 @@ def side_by_side(comparisons: Sequence[Comparison]) -> Section:
         blocks.append(heading(comparison.setting))
         alt = "; ".join(f"{shown(row.label)}: median total {number(row.total.median)} ms" for row in comparison.rows)
         caption = "Every answer is a dot; the bar spans the quartiles, the line is the median."
-        blocks.append(Picture(f"spread-{place + 1}", caption, alt, partial(_draw_spread, comparison)))
-        blocks.append(_table(comparison))
+        name, foot = f"spread-{place + 1}", foot_of(comparison.setting)
+        blocks.append(Picture(name, caption, alt, partial(_draw_spread, comparison), *foot))
+        blocks += _tables(comparison)
         blocks += _choice(comparison)
     rest = [comparison for comparison in comparisons if comparison not in full]
     if rest:
         blocks.append(_all_links(comparisons))
     if not comparisons:
-        blocks.append(Text("Left out: none of the files compares paradigms.", "missing"))
+        blocks.append(Text("Left out: none of the files compares paradigms.", missing=True))
     return Section("compare", "The paradigms side by side", tuple(blocks))
 
 
 def heading(setting: Setting) -> Heading:
     """Of a setting: its command, link and backend, marked where it is replayed."""
-    mark = f"replayed: {setting.replayed}" if setting.replayed else ""
-    return Heading(f"{setting.command}: {replace(setting, replayed='').name}", mark)
+    text, replayed = foot_of(setting)
+    return Heading(text, f"replayed: {replayed}" if replayed else "")
+
+
+def foot_of(setting: Setting) -> tuple[str, str]:
+    """The same for a picture's foot: the words, and the replayed profile."""
+    return f"{setting.command}: {replace(setting, replayed='').name}", setting.replayed
 
 
 def _draw_spread(comparison: Comparison) -> Figure:
@@ -74,19 +80,30 @@ def _draw_spread(comparison: Comparison) -> Figure:
     return draw_spread(comparison)
 
 
-def _table(comparison: Comparison) -> Table:
+def _tables(comparison: Comparison) -> list[Block]:
+    """Times first, then what they cost and what they are worth."""
     head = (
         "paradigm", "answers", "TTFT, ms", "quartiles", "total, ms", "quartiles", "ms a token", "times as fast, TTFT",
-        "times as fast, total", "slower on", "passes a token", "drafts accepted", "sent up", "sent down",
-        "equal to cloud only", "right",
+        "times as fast, total", "slower on",
     )  # fmt: skip
-    return Table(head, tuple(_cells(row) for row in comparison.rows))
+    beside = (
+        "paradigm", "first draft, ms", "passes of the large model a token", "drafts accepted", "sent up", "sent down",
+        "the same as cloud only's", "right",
+    )  # fmt: skip
+    return [
+        Table(head, tuple(_times(row) for row in comparison.rows)),
+        Table(beside, tuple(_costs(row) for row in comparison.rows)),
+    ]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _name(row: Row) -> str:
+    return shown(row.label) if row.lossless else f"{shown(row.label)} (unverified)"
+
+
+def _times(row: Row) -> tuple[str, ...]:
     speed = row.speed_total
     return (
-        shown(row.label) if row.lossless else f"{shown(row.label)} (unverified)",
+        _name(row),
         f"{row.runs}",
         number(row.ttft.median) if row.ttft else NONE,
         _quartiles(row.ttft),
@@ -96,6 +113,13 @@ def _cells(row: Row) -> tuple[str, ...]:
         _speed(row.speed_ttft),
         _speed(speed),
         f"{speed.slower} of {speed.pairs}" if speed and speed.pairs else NONE,
+    )
+
+
+def _costs(row: Row) -> tuple[str, ...]:
+    return (
+        _name(row),
+        number(row.provisional.median) if row.provisional else NONE,
         number(row.passes_per_token),
         share(row.accepted, row.drafted),
         data(row.uplink_bytes),
@@ -124,7 +148,7 @@ def _choice(comparison: Comparison) -> list[Block]:
     rule = choose_paradigm(Conditions(rtt_ms=link.get("rtt_ms"), uplink_mbps=link.get("uplink_mbps")))
     text = (
         f"The thresholds of the research that this project began with would choose {shown(rule.paradigm)} here "
-        f"({rule.why}). These measurements choose {shown(measured.paradigm)}: {measured.why}."
+        f"({rule.why}). These measurements choose {shown(measured.paradigm)}: {measured.why.replace('_', ' ')}."
     )
     return [Text(text)]
 
@@ -156,14 +180,15 @@ def on_one_clock(comparisons: Sequence[Comparison]) -> Section:
         blocks.append(heading(comparison.setting))
         if not runs:
             blocks.append(
-                Text("Left out: no run of cloud only or stream to cloud here recorded its stages.", "missing")
+                Text("Left out: no run of cloud only or stream to cloud here recorded its stages.", missing=True)
             )
             continue
         lines = [timeline_of(run) for run in runs]
-        blocks.append(Picture(f"timeline-{place + 1}", _caption(lines), _alt(lines), partial(_draw_timelines, lines)))
+        name, foot = f"timeline-{place + 1}", foot_of(comparison.setting)
+        blocks.append(Picture(name, _caption(lines), _alt(lines), partial(_draw_timelines, lines), *foot))
         blocks.append(_stage_table(comparison, labels))
     if not comparisons:
-        blocks.append(Text("Left out: none of the files compares paradigms.", "missing"))
+        blocks.append(Text("Left out: none of the files compares paradigms.", missing=True))
     return Section("timeline", "One answer on one clock", tuple(blocks))
 
 
@@ -175,7 +200,7 @@ def _draw_timelines(lines: Sequence[Timeline]) -> Figure:
 
 def _caption(lines: Sequence[Timeline]) -> str:
     first = lines[0]
-    text = f"Clip “{first.clip}”: “{first.question}” “{first.answer.strip()}” "
+    text = f"Clip “{first.clip}”, asked “{first.question}”, answered “{first.answer.strip()}”. "
     text += "The question whose answers took the median time, and of each paradigm the median run on it."
     modes = [line.label for line in lines if line.label.startswith("stream_to_cloud/")]
     return f"{text} Of stream to cloud the mode that was fastest here: {shown(modes[0])}." if modes else text

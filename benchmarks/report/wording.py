@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 NONE = "\N{EN DASH}"
+_GRID_NAME = re.compile(r"[\d.]+ms-[\d.]+M")  # of a sweep's points: says nothing that the figures don't
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -81,7 +83,8 @@ def link_name(link: Mapping[str, Any]) -> str:
     """A link in a few words: "lte, RTT 50 ms, 20 Mbit/s up"; what isn't known is left out."""
     if not link:
         return "no link"
-    parts = [str(link["name"])] if link.get("name") else []
+    name = str(link.get("name") or "")
+    parts = [name] if name and not _GRID_NAME.fullmatch(name) else []
     if isinstance(link.get("rtt_ms"), int | float):
         parts.append(f"RTT {number(link['rtt_ms'])} ms")
     up, down = link.get("uplink_mbps"), link.get("downlink_mbps")

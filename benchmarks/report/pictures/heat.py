@@ -9,12 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from benchmarks.report.comparison import Verdict
 from benchmarks.report.grid import METRICS, Grid
 from benchmarks.report.pictures.style import INK, SOFT, new_figure, quiet
 from benchmarks.report.wording import TIMES, number, shown
 
+_FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.4, 1.6)
+_COARSE = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 0.7, 1, 1.4, 2, 4, 8, 16)
 _MAP = "PuOr"  # orange below 1, violet above: told apart by all eyes
 
 
@@ -29,7 +32,7 @@ def draw_heat(grids: Sequence[Grid]) -> Figure:
         _panel(axes, grid, norm)
     bar = figure.colorbar(ScalarMappable(norm, _MAP), ax=list(panels), shrink=0.9, pad=0.02, aspect=18)
     top = 2.0**reach
-    stops = [v for v in (1 / 8, 1 / 4, 1 / 2, 1 / 1.25, 1, 1.25, 2, 4, 8, 16) if 1 / top <= v <= top]
+    stops = [stop for stop in (_FINE if top < 1.8 else _COARSE) if 1 / top <= stop <= top]
     bar.set_ticks([float(np.log2(v)) for v in stops], labels=[f"{number(v, 2)}{TIMES}" for v in stops])
     bar.ax.tick_params(length=0)
     bar.outline.set_visible(False)
@@ -52,6 +55,7 @@ def _panel(axes: Axes, grid: Grid, norm: TwoSlopeNorm) -> None:
     for (rtt, up), cell in grid.cells.items():
         x, y = grid.rtts.index(rtt), grid.uplinks.index(up)
         red, green, blue, _ = colours.to_rgba(np.log2(cell.ratio))
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         sure = cell.verdict in (Verdict.FASTER, Verdict.SLOWER)
         axes.text(
             x,
@@ -60,7 +64,9 @@ def _panel(axes: Axes, grid: Grid, norm: TwoSlopeNorm) -> None:
             ha="center",
             va="center",
             fontsize=8.5,
-            color="white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else INK,
+            color="white" if dark else INK,
+            path_effects=[] if dark else [withStroke(linewidth=2.5, foreground=(red, green, blue))],
+            zorder=5,
         )
     _break_even(axes, values)
     axes.set_xticks(range(len(grid.rtts)), [number(value) for value in grid.rtts])
@@ -75,8 +81,9 @@ def _break_even(axes: Axes, values: np.ndarray) -> None:
     """The contour at which both take the same time, between the points; points that are missing cut it."""
     if min(values.shape) < 2 or np.isnan(values).all() or not np.nanmin(values) < 0 < np.nanmax(values):
         return
-    masked = np.ma.masked_invalid(values)
-    axes.contour(masked, levels=[0.0], colors="white", linewidths=4, alpha=0.9)
-    axes.contour(masked, levels=[0.0], colors=INK, linewidths=1.8, linestyles="--")
+    masked = np.ma.masked_invalid(np.pad(values, 1, mode="edge"))
+    rows, columns = ([-0.5, *range(count), count - 0.5] for count in values.shape)
+    axes.contour(columns, rows, masked, levels=[0.0], colors="white", linewidths=4)
+    axes.contour(columns, rows, masked, levels=[0.0], colors=INK, linewidths=1.8, linestyles="--")
     axes.plot([], [], "--", color=INK, linewidth=1.8, label="break-even")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderpad=0, labelcolor=SOFT)

@@ -14,10 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK = "#1f2328"
 SOFT = "#6b7280"
 FAINT = "#e5e7eb"
+_FOOT = 0.26  # inches
 WIDTH = 9.2  # inches: the page's text width
 
 _PARADIGMS = {  # Okabe and Ito's palette
@@ -80,7 +82,7 @@ def label_colours(labels: Sequence[str]) -> dict[str, str]:
     """A colour for each label: its paradigm's, in shades where there are several modes."""
     found: dict[str, str] = {}
     taken: dict[str, int] = {}
-    for label in labels:
+    for label in dict.fromkeys(labels):
         paradigm = label.partition("/")[0]
         shades = _PARADIGMS.get(paradigm, _UNKNOWN)
         place = taken.get(paradigm, 0)
@@ -108,6 +110,22 @@ def quiet(axes: Axes, *, grid: str = "") -> None:
     if grid in ("x", "y"):
         axes.grid(axis="x" if grid == "x" else "y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def add_foot(figure: Figure, text: str, mark: str) -> None:
+    """Say at the bottom what was run, and mark what was replayed; the picture grows by that line."""
+    if not text and not mark:
+        return
+    height = figure.get_figheight() + _FOOT
+    figure.set_figheight(height)
+    layout = figure.get_layout_engine()
+    if isinstance(layout, ConstrainedLayoutEngine):
+        layout.set(rect=(0, _FOOT / height, 1, 1 - _FOOT / height))
+    figure.text(0.006, 0.06 / height, text, fontsize=7.5, color=SOFT, va="bottom")
+    if mark:
+        plate = {"facecolor": "#fff1cf", "edgecolor": "none", "boxstyle": "round,pad=0.25"}
+        place = (0.99, 0.07 / height)
+        figure.text(*place, mark, fontsize=7.5, color="#7a4d00", fontweight="bold", ha="right", va="bottom", bbox=plate)
 
 
 def as_svg(figure: Figure) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from benchmarks.report.pictures.style import FAINT, INK, SOFT, WIDTH, ink_on, new_figure, quiet, stage_colours
@@ -30,12 +31,15 @@ def draw_timelines(timelines: Sequence[Timeline]) -> Figure:
     end = max(_end(timeline) for timeline in timelines)
     for panel, timeline in zip(axes, timelines, strict=True):
         _panel(panel, timeline, colours, end)
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    layout.set(h_pad=0.09)
     axes[-1].set_xlabel("milliseconds since the question")
     handles = [Patch(facecolor=colours[name], label=name.replace("_", " ")) for name in names]
     handles.append(
-        Patch(facecolor=_HIDDEN, hatch="////", edgecolor="white", label="edge at work while link or cloud are")
+        Patch(facecolor=_HIDDEN, hatch="////", edgecolor="white", label="edge works while link or cloud does")
     )
-    figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS, handlelength=1.2, columnspacing=1.4)
+    figure.legend(handles=handles, loc="outside upper left", ncols=_COLUMNS, handlelength=1.2, columnspacing=1.4)
     return figure
 
 

@@ -1,0 +1,75 @@
+"""The part of the page about capacity: curves, and in words who carries more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.report.blocks import Block, Heading, Picture, Said, Section, Table, Text
+from benchmarks.report.capacity import FIGURES, Capacity, CapacityCurve, best, knee
+from benchmarks.report.comparison import BASELINE, STREAM
+from benchmarks.report.wording import NONE, link_name, number, shown, times
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def capacity_section(capacities: Sequence[Capacity]) -> Section:
+    """A picture, sentences and a folded table for every file that has fleets."""
+    blocks: list[Block] = []
+    for place, capacity in enumerate(capacities):
+        foot = f"{capacity.command}: {link_name(capacity.link)} ({capacity.backend})"
+        blocks.append(Heading(foot, f"replayed: {capacity.replayed}" if capacity.replayed else ""))
+        blocks += _words(capacity)
+        caption = f"Objective of goodput: {capacity.objective}." if capacity.objective else ""
+        alt = "; ".join(line for said in _words(capacity) if isinstance(said, Said) for line in said.lines)
+        draw = partial(_draw, capacity)
+        blocks.append(Picture(f"capacity-{place + 1}", caption, alt, draw, foot, capacity.replayed))
+        blocks.append(_table(capacity))
+    if not blocks:
+        blocks.append(Text("Left out: no file counts clients (see capacity and simulate).", missing=True))
+    return Section("capacity", "How many clients one cloud carries", tuple(blocks))
+
+
+def _draw(capacity: Capacity) -> Figure:
+    from benchmarks.report.pictures.capacity import draw_capacity
+
+    return draw_capacity(capacity)
+
+
+def _words(capacity: Capacity) -> list[Block]:
+    """Stream-to-cloud against cloud only: largest throughput and goodput, and clients within the objective."""
+    base = next((curve for curve in capacity.curves if curve.label == BASELINE), None)
+    streams = [curve for curve in capacity.curves if curve.label.partition("/")[0] == STREAM]
+    if base is None or not streams:
+        return [Text("Cloud only or stream to cloud is missing here, so nothing is said of gains.", missing=True)]
+    lines: dict[str, list[str]] = {}
+    for stream in streams:
+        for figure, name in (("tokens_per_s", "tokens a second"), ("goodput_per_s", "answers a second in time")):
+            own, other = best(stream, figure), best(base, figure)
+            if own and other and other[1]:
+                ratio = own[1] / other[1]
+                tone = "even" if abs(ratio - 1) <= 0.02 else "win" if ratio > 1 else "loss"
+                text = f"{shown(stream.label)} reaches {number(own[1])} {name} (at {own[0]} clients), cloud only "
+                lines.setdefault(tone, []).append(f"{text}{number(other[1])} (at {other[0]}): {times(ratio)}.")
+        lines.setdefault("note", []).extend(_knees(stream, base))
+    return [Said(tone, tuple(lines[tone])) for tone in ("win", "loss", "even", "note") if lines.get(tone)]
+
+
+def _knees(stream: CapacityCurve, base: CapacityCurve) -> list[str]:
+    if not any("goodput_share" in level.figures for level in (*stream.levels, *base.levels)):
+        return []
+    own, other = (str(count) if count else "none of the measured numbers of" for count in (knee(stream), knee(base)))
+    return [f"99 % of answers come in time up to {own} clients with {shown(stream.label)}, {other} with cloud only."]
+
+
+def _table(capacity: Capacity) -> Table:
+    names = [name for name in FIGURES if any(curve.of(name) for curve in capacity.curves)]
+    rows = tuple(
+        (shown(curve.label), f"{level.clients:,}", *(number(level.figures.get(name)) for name in names))
+        for curve in capacity.curves
+        for level in curve.levels
+    )
+    head = ("paradigm", "clients", *(FIGURES[name] for name in names))
+    return Table(head, rows or ((NONE,) * len(head),), caption="Every number of clients", folded=True)
