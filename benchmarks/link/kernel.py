@@ -66,10 +66,10 @@ def die_with_parent() -> None:
 
 
 def be_punctual() -> None:
-    """Timers without slack, and ahead of the processes that are measured, where the user may have that."""
+    """Timers without slack, and ahead of what else runs here, where the user may have that; threads to come inherit it."""
     _libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def open_tun(name: str) -> int:

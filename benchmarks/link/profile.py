@@ -46,7 +46,7 @@ class LinkProfile:
         downlink_mbps: from the cloud to the edge.
         jitter_ms: the round trip varies by up to this, up and down: each way's delay is uniform within
             half of it around its mean. Packets never overtake each other.
-        loss_pct: of the packets of each way, drawn independently, after the packet took its time on the line.
+        loss_pct: of the packets of each way, at random, after the packet took its time on the line.
         queue_ms: how long the queue before each way's line may grow (at its rate); what comes then is dropped.
             None: the round trip's time, but at least 64 full packets.
         outages: when nothing passes, either way.
