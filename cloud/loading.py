@@ -19,8 +19,9 @@ from common.padding import Padding
 from common.replay import load_profile
 from common.shipped import shipped_target
 from common.types import WIRE_VERSION, ServerInfo
+from common.video import VIDEO_FRAMES
 
-VIDEO_FRAMES = 8
+__all__ = ["VIDEO_FRAMES", "load_engine"]
 
 
 def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tuple[Engine, ServerInfo, FrameSpec]:
@@ -53,7 +54,14 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
     return (
         Engine(runner, limits),
         _info(target, folder, settings, replay.name if replay is not None else ""),
-        FrameSpec(target.image_size, VIDEO_FRAMES),
+        FrameSpec(
+            size=target.image_size,
+            count=VIDEO_FRAMES,
+            tokens=target.tokens_per_frame,
+            hidden=target.hidden_size,
+            dtype=str(target.dtype).removeprefix("torch."),
+            vision_fingerprint=target.vision.fingerprint,
+        ),
     )
 
 
@@ -90,4 +98,5 @@ def _info(target: VideoLlavaTarget, folder: Path, settings: EngineSettings, repl
         max_message_bytes=settings.max_message_bytes,
         max_video_bytes=settings.max_video_bytes,
         replay=replay,
+        vision_fingerprint=target.vision.fingerprint,
     )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -16,10 +15,11 @@ from transformers import VideoLlavaForConditionalGeneration
 
 from cloud.prompt import TargetPrompt, target_prompt
 from cloud.target_loading import load_video_llava
-from common.errors import InputError, MismatchError, ModelError
-from common.frames import Frame, clip_pixels
+from common.errors import MismatchError, ModelError
+from common.frames import Frame
 from common.quantization import Quantization
 from common.tokenizer import Tokenizer
+from common.vision import TargetVision
 
 
 class VideoLlavaTarget:
@@ -28,6 +28,7 @@ class VideoLlavaTarget:
     Attributes:
         reference_model: transformers' model; its `generate` is what answers are compared with.
         tokenizer: the folder's; None if it has none.
+        vision: the tower and projector, which an edge may run in the cloud's place.
         fingerprint: hash of dimensions, weights and precision; equal where answers are.
         image_size: side of a preprocessed frame.
         tokens_per_frame: video features of one frame, class token included.
@@ -52,12 +53,13 @@ class VideoLlavaTarget:
             MismatchError: the model ends its answers with an id that is no text.
         """
         config: Any = model.config
-        text, vision = config.text_config, config.vision_config
+        text = config.text_config
         self.reference_model: Any = model
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
-        self.image_size: int = vision.image_size
-        self.tokens_per_frame: int = (vision.image_size // vision.patch_size) ** 2 + 1
+        self.vision = TargetVision(model.model.video_tower, model.model.multi_modal_projector, config)
+        self.image_size: int = self.vision.image_size
+        self.tokens_per_frame: int = self.vision.tokens_per_frame
         self.hidden_size: int = text.hidden_size
         self.table_size: int = text.vocab_size
         self.video_token_id: int = config.video_token_index
@@ -131,9 +133,8 @@ class VideoLlavaTarget:
         Raises:
             InputError: a frame isn't a picture.
         """
-        return torch.from_numpy(clip_pixels(frames, self.image_size))
+        return self.vision.preprocess(frames)
 
-    @torch.inference_mode()
     def encode_frames(self, frames: Sequence[Frame] | NDArray[Any] | Tensor) -> Tensor:
         """Video features [n * tokens_per_frame, hidden] of any number of frames.
 
@@ -145,20 +146,7 @@ class VideoLlavaTarget:
         Raises:
             InputError: the frames are of another shape or type.
         """
-        pixels = self._pixels(frames).to(device=self.device, dtype=self.dtype)
-        output = self.reference_model.model.get_video_features(pixels.unsqueeze(0), return_dict=True)
-        features: Tensor = output.pooler_output
-        return features.flatten(0, -2)
-
-    def _pixels(self, frames: Sequence[Frame] | NDArray[Any] | Tensor) -> Tensor:
-        if isinstance(frames, np.ndarray) and np.issubdtype(frames.dtype, np.floating):
-            frames = torch.from_numpy(frames)
-        if not isinstance(frames, Tensor) or not frames.is_floating_point():
-            return self.preprocess([np.asarray(frame) for frame in frames])
-        if frames.shape[1:] != (3, self.image_size, self.image_size) or not len(frames):
-            size = self.image_size
-            raise InputError(f"pixels must be [frames, 3, {size}, {size}], they are {list(frames.shape)}")
-        return frames
+        return self.vision.encode_frames(frames)
 
     def prompt(self, question: str) -> TargetPrompt:
         """The prompt for `question`, as ids before and after the video.

@@ -1,4 +1,4 @@
-"""A video's packets in, groups of preprocessed frames out: the target's first two stages, on whichever side they run."""
+"""A video's packets in, groups of preprocessed frames out: the target's first two stages, on either side."""
 
 from __future__ import annotations
 

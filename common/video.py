@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from common.types import Tensor
 
 NOT_SHOWN = -(2**63)
+VIDEO_FRAMES = 8  # of a video, that Video-LLaVA looks at, as it was trained
 
 
 @dataclass(frozen=True, slots=True)

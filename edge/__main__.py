@@ -24,6 +24,7 @@ class ModeChoice(str, Enum):
     stream_to_cloud = "stream_to_cloud"
     cloud_only = "cloud_only"
     edge_only = "edge_only"
+    edge_vision = "edge_vision"
 
 
 class PaceChoice(str, Enum):
@@ -52,6 +53,10 @@ def serve(
     ] = None,
     give_up_after_s: Annotated[
         float | None, typer.Option(help="Seconds without a link before the edge finishes alone. [10]")
+    ] = None,
+    vision_model: Annotated[
+        str | None,
+        typer.Option(help="The target's folder, for --mode edge_vision. [the tiny target beside the tiny drafter]"),
     ] = None,
     replay: Annotated[
         str | None,
@@ -91,7 +96,8 @@ def ask(
     video: Annotated[Path | None, typer.Option(help="Video of the same scene, for example an mp4.")] = None,
     edge: Annotated[str, typer.Option(help="Address of the edge daemon.")] = "127.0.0.1:50052",
     mode: Annotated[
-        ModeChoice, typer.Option(help="Who answers: both, the cloud alone, or the edge alone.")
+        ModeChoice,
+        typer.Option(help="Who answers: both, the cloud, the edge, or the cloud from features that the edge makes."),
     ] = ModeChoice.stream_to_cloud,
     max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 64,
     temperature: Annotated[float, typer.Option(help="0 takes the most likely token; higher samples.")] = 0.0,

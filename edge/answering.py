@@ -16,19 +16,24 @@ from common.errors import PromptError
 from common.replay import load_profile, replayed_label
 from common.tokenizer import Tokenizer
 from common.types import DrafterInfo, Open
+from common.video import VIDEO_FRAMES
 from edge.config import EdgeSettings
 from edge.controller import DraftLength
 from edge.link import Link
-from edge.runner import AnswerRunner, Video
+from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession
 from edge.stages import StagedDrafter, Stages
-from edge.video import open_clip
+from edge.video import Clip, open_clip
+from edge.vision import ClipFeatures, VisionLoader
 from edge.worker import Drafting, DraftingThread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.eventgpt import EventGPT
+
+
+_DRAFTING = (Mode.STREAM_TO_CLOUD, Mode.EDGE_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Answering:
         link: Link,
         thread: DraftingThread,
         files: Executor,
+        vision: VisionLoader | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -97,6 +103,7 @@ class Answering:
         self._link = link
         self._thread = thread
         self._files = files
+        self._vision = vision or VisionLoader(None, thread)
         self._clock = clock
         self._replay = load_profile(settings.replay) if settings.replay else None
 
@@ -109,11 +116,11 @@ class Answering:
         """
         started = self._clock()
         max_tokens = self._check(ask)
-        drafts, cloud = ask.mode is not Mode.CLOUD_ONLY, ask.mode is not Mode.EDGE_ONLY
+        drafts, cloud = ask.mode in _DRAFTING, ask.mode is not Mode.EDGE_ONLY
         stages = Stages(self._replay, clock=self._clock)
         frames, video = await asyncio.gather(
             self._event_frames(ask, stages) if drafts else _nothing(),
-            self._open_video(ask, stages) if cloud else _nothing(),
+            self._open_clip(ask, stages) if cloud else _nothing(),
         )
         session = EdgeSession(
             opening=Open(
@@ -135,13 +142,17 @@ class Answering:
             link=self._link if cloud else None,
             thread=self._thread,
             prepare=self._drafter.prepare(ask, frames, max_tokens, stages) if frames is not None else None,
-            video=video,
+            video=Features(video.header, video.frames) if isinstance(video, ClipFeatures) else video,
             decode=self._drafter.tokenizer.decode,
             clock=self._clock,
         )
-        async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer at once
-            async for event in events:
-                yield event
+        try:
+            async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer at once
+                async for event in events:
+                    yield event
+        finally:
+            if isinstance(video, ClipFeatures):
+                await video.close()
         yield Report(self._report(ask, session, stages))
 
     def _check(self, ask: AskRequest) -> int:
@@ -149,7 +160,7 @@ class Answering:
             raise PromptError("the question is empty: ask something")
         if ask.max_tokens < 1:
             raise PromptError("max-tokens must be at least 1")
-        if ask.mode is not Mode.CLOUD_ONLY and not ask.events_path:
+        if ask.mode in _DRAFTING and not ask.events_path:
             raise PromptError("name an event recording with --events (or use --mode cloud_only)")
         if ask.mode is not Mode.EDGE_ONLY and not ask.video_path:
             raise PromptError("name a video with --video (or use --mode edge_only)")
@@ -171,11 +182,22 @@ class Answering:
 
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
+    async def _open_clip(self, ask: AskRequest, stages: Stages) -> Video | ClipFeatures:
+        if ask.mode is not Mode.EDGE_VISION:
+            return await self._open_video(ask, stages)
+        vision, clip = await asyncio.gather(self._vision.get(stages), self._load_clip(ask, stages))
+        features = ClipFeatures(clip, vision, count=VIDEO_FRAMES, thread=self._thread, files=self._files, stages=stages)
+        features.start()
+        return features
+
     async def _open_video(self, ask: AskRequest, stages: Stages) -> Video:
-        def work() -> Video:
+        clip = await self._load_clip(ask, stages)
+        return Video(clip.header, clip.packets)
+
+    async def _load_clip(self, ask: AskRequest, stages: Stages) -> Clip:
+        def work() -> Clip:
             with stages.span("load"):
-                clip = open_clip(ask.video_path, max_bytes=self._settings.max_video_bytes)
-            return Video(clip.header, clip.packets)
+                return open_clip(ask.video_path, max_bytes=self._settings.max_video_bytes)
 
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 

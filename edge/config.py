@@ -23,6 +23,7 @@ class EdgeSettings(ModelSettings):
     sessions: int = 16
     grace_s: float = 2.0
     replay: str = ""
+    vision_model: str = ""
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
@@ -36,6 +37,11 @@ class EdgeSettings(ModelSettings):
         require(self.grace_s >= 0, "grace_s can't be negative")
         if self.replay:
             load_profile(self.replay)
+
+    @property
+    def has_vision(self) -> bool:
+        """True if `edge_vision` can be asked for: with a vision model named, or the shipped pair."""
+        return bool(self.vision_model) or not self.model
 
     def session(self, *, drafts: bool, cloud: bool) -> SessionSettings:
         """How one answer behaves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
@@ -13,6 +14,7 @@ from edge.answering import Answering
 from edge.config import EdgeSettings
 from edge.link import GrpcLink, LinkSettings
 from edge.service import EdgeService
+from edge.vision import VisionLoader
 from edge.worker import DraftingThread
 
 log = logging.getLogger("eventspec.edge")
@@ -32,12 +34,15 @@ class EdgeDaemon:
     async def start(self) -> None:
         """Load the drafter and listen. Raises ModelError or SettingsError."""
         from edge.events import warm_up
-        from edge.loading import load_drafter
+        from edge.loading import load_drafter, load_vision
 
         log.info("loading the drafter")
         drafter = await self._thread.run(load_drafter, self._settings)
         await asyncio.get_running_loop().run_in_executor(self._files, warm_up)
-        answering = Answering(self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files)
+        vision = VisionLoader(partial(load_vision, self._settings) if self._settings.has_vision else None, self._thread)
+        answering = Answering(
+            self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files, vision=vision
+        )
         service = EdgeService(
             answering, drafter=drafter.name, cloud=self._settings.cloud, sessions=self._settings.sessions
         )

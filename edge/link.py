@@ -7,7 +7,7 @@ come out as `LinkError`, refusals by the cloud as the error they stand for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from common import codec
 from common.errors import EventSpecError, LinkError
 from common.rpc import channel_options, error_of_status
 from common.types import CloudMessage, EdgeMessage, ServerInfo
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 
 # Packets are gathered into messages of about this size, so that the stream can be interrupted and paced.
 _VIDEO_MESSAGE_BYTES = 64 << 10
@@ -47,6 +47,11 @@ class Link(Protocol):
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
         """Stream a video; returns the bytes on the wire. Raises LinkError, or the cloud's refusal."""
+
+    async def send_features(
+        self, session_id: str, header: FeaturesHeader, features: AsyncIterable[FrameFeatures]
+    ) -> int:
+        """Stream a video's features in its place; returns the bytes on the wire. Errors as `send_video`."""
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -153,20 +158,40 @@ class GrpcLink:
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
         """Stream a video on its own connection."""
+
+        async def messages() -> AsyncIterator[bytes]:
+            for data in _video_messages(session_id, header, packets):
+                yield data
+
+        return await self._send_video(messages())
+
+    async def send_features(
+        self, session_id: str, header: FeaturesHeader, features: AsyncIterable[FrameFeatures]
+    ) -> int:
+        """Stream a video's features, a frame a message, as they are made."""
+
+        async def messages() -> AsyncIterator[bytes]:
+            yield codec.encode_features_header(session_id, header)
+            async for frame in features:
+                yield codec.encode_features((frame,))
+
+        return await self._send_video(messages())
+
+    async def _send_video(self, messages: AsyncIterator[bytes]) -> int:
         size = 0
         broken: list[EventSpecError] = []
 
-        async def messages() -> AsyncIterator[bytes]:
+        async def counted() -> AsyncIterator[bytes]:
             nonlocal size
             try:
-                for data in _video_messages(session_id, header, packets):
+                async for data in messages:
                     size += len(data)
                     yield data
             except EventSpecError as error:  # gRPC only logs it, and cancels the call
                 broken.append(error)
 
         try:
-            await self._video.stream_unary(f"/{codec.SERVICE}/StreamVideo")(messages())
+            await self._video.stream_unary(f"/{codec.SERVICE}/StreamVideo")(counted())
         except grpc.RpcError as error:
             raise (broken[0] if broken else error_of_status(error)) from error
         return size

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from common.ask import Answer, AskEvent, Notice
 from common.errors import EngineError, EventSpecError, LinkError, MessageError
 from common.types import Draft, EdgeMessage
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.link import Link, Stream
 from edge.session import (
     Action,
@@ -43,6 +43,14 @@ class Video:
     packets: Callable[[], Iterable[VideoPacket]]
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A clip that is sent as the target's features: what they are, and a way to read them (more than once)."""
+
+    header: FeaturesHeader
+    frames: Callable[[], AsyncIterable[FrameFeatures]]
+
+
 class AnswerRunner:
     """One answer. `prepare` runs in the drafter's thread and returns a drafter that has its prompt and events."""
 
@@ -53,7 +61,7 @@ class AnswerRunner:
         link: Link | None,
         thread: DraftingThread,
         prepare: Callable[[], Drafting] | None,
-        video: Video | None,
+        video: Video | Features | None,
         decode: Callable[[list[int]], str],
         clock: Clock = time.monotonic,
     ) -> None:
@@ -182,9 +190,7 @@ class AnswerRunner:
         assert self._link is not None and self._video is not None
         stream, started = self._stream, self._clock()
         try:
-            size = await self._link.send_video(
-                self._session.opening.session_id, self._video.header, self._video.packets()
-            )
+            size = await self._upload(self._link, self._video)
         except LinkError as error:
             if stream is self._stream:  # this stream's session has no video: a resume asks for it again
                 self._lost(error)
@@ -194,6 +200,12 @@ class AnswerRunner:
             return
         self._session.figures.uplink_bytes["video"] += size
         self._span("video_upload", started)
+
+    async def _upload(self, link: Link, video: Video | Features) -> int:
+        session_id = self._session.opening.session_id
+        if isinstance(video, Features):
+            return await link.send_features(session_id, video.header, video.frames())
+        return await link.send_video(session_id, video.header, video.packets())
 
     # ------------------------------------------------------------------------------------------------ helpers
 

@@ -73,6 +73,11 @@ class Stages:
         if self._all[name, True] + self._all[name, False] <= _KEPT:
             self.spans.append(Span(name, started, ended, overrun))
 
+    def overran(self, name: str, times: int) -> None:
+        """Count overruns of work that pads itself."""
+        self._all[name, True] += times
+        self._all[name, False] -= times
+
 
 class StagedDrafter:
     """Implements `Drafting` around a drafter that has its prompt: a `draft` span a job, at the profile's pace."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from common import codec
 from common.errors import EngineDeadError, EventSpecError, LinkError
 from common.failures import failure_of
 from common.types import Close, CloudMessage, EdgeMessage, Open, SamplingParams, ServerInfo
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from tests.fakes import EOS, VIDEO_FRAMES, FakeRunner, next_token, prompt_tokens
 from tests.local_engine import LocalEngine
 
@@ -106,6 +106,17 @@ class LoopLink:
         pixels = np.zeros((VIDEO_FRAMES, *FakeRunner.pixels_shape), dtype=np.float32)
         await self.engine.send(session_id, Frames(pixels))
         return size
+
+    async def send_features(
+        self, session_id: str, header: FeaturesHeader, features: AsyncIterable[FrameFeatures]
+    ) -> int:
+        self.videos += 1
+        sent = [frame async for frame in features]
+        if self.video_errors:
+            raise self.video_errors.pop(0)
+        rows = np.stack([np.frombuffer(frame.features.data, dtype=np.uint8) for frame in sent])
+        await self.engine.send(session_id, Frames(rows, encoded=True))
+        return rows.size
 
     async def close(self) -> None:
         """Nothing to let go of."""
