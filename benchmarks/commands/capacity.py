@@ -107,15 +107,13 @@ def _capacity(options: dict[str, Any]) -> Record:
 
 
 def _measure(experiment: Experiment, link: Any, counts: list[int], seconds: float, objectives: Objectives) -> Record:
-    from datetime import UTC, datetime
-
-    from benchmarks.commands.experiment import make_meta
+    from benchmarks.commands.experiment import make_meta, measured_link, now
     from benchmarks.paradigms.capacity import fleet_figures, theory_of
     from benchmarks.paradigms.clients import run_clients, warm_up_clients
     from benchmarks.paradigms.deployment import Deployment
     from benchmarks.results import Record
 
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    created, measured = now(), measured_link(link)
     plan, runs, fleets, theories = experiment.plan, [], [], {}
     with Deployment(link, plan.paradigms, experiment.layout) as deployment, _progress() as say:
         say("warming up")
@@ -128,7 +126,7 @@ def _measure(experiment: Experiment, link: Any, counts: list[int], seconds: floa
                 runs += answers
                 if count == min(counts) and (theory := theory_of(answers)) is not None:
                     theories[paradigm.label] = theory.as_dict()
-    meta = make_meta(experiment, link, created=created, runs=runs)
+    meta = make_meta(experiment, link, created=created, measured=measured, runs=runs)
     more = {
         "clients": counts,
         "seconds": seconds,

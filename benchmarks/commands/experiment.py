@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.clips import load_questions, spread
+from benchmarks.commands.elsewhere import ElsewhereLink
 from benchmarks.link.base import EmulatedLink
 from benchmarks.machine import machine_facts, model_facts
 from benchmarks.paradigms.base import Need, Paradigm
+from benchmarks.paradigms.choosing import choices
 from benchmarks.paradigms.deployment import Deployment, Layout, Models
 from benchmarks.paradigms.measuring import measure, warm_up
 from benchmarks.paradigms.plan import Plan, Turn
@@ -94,18 +96,38 @@ def run_experiment(experiment: Experiment, link: EmulatedLink, step: Step = lamb
     Raises:
         EventSpecError: a process died, the link failed, or there is no answer.
     """
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    created, measured = now(), measured_link(link)
     with Deployment(link, experiment.plan.paradigms, experiment.layout) as deployment:
         warm_up(deployment, experiment.plan, step)
         paradigms, notes = tune_colocated(deployment, experiment.plan)
         plan = replace(experiment.plan, paradigms=tuple(paradigms))
         runs = list(measure(deployment, link, plan, step))
-    meta = make_meta(experiment, link, created=created, runs=runs, notes=notes)
+    meta = make_meta(experiment, link, created=created, measured=measured, runs=runs, notes=notes)
     return Record(meta, runs)
 
 
+def now() -> str:
+    """The date and time, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def measured_link(link: EmulatedLink) -> dict[str, Any]:
+    """Round trips that the link really gives, before anything else uses it; empty if nothing is emulated here."""
+    if link.profile is None or isinstance(link, ElsewhereLink):
+        return {}
+    from benchmarks.link.measure import measure_link
+
+    return measure_link(link, quick=True).as_dict()
+
+
 def make_meta(
-    experiment: Experiment, link: EmulatedLink, *, created: str, runs: list[Run], notes: Iterable[str] = ()
+    experiment: Experiment,
+    link: EmulatedLink,
+    *,
+    created: str,
+    measured: dict[str, Any],
+    runs: list[Run],
+    notes: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The `meta` of a record (`docs/benchmark-schema.md`)."""
     plan, layout = experiment.plan, experiment.layout
@@ -118,11 +140,12 @@ def make_meta(
         "models": models_of(layout),
         "link": link.profile.as_dict() if link.profile is not None else {},
         "backend": link.backend,
-        "measured": None,
+        "measured": measured,
         "replayed": next((run.replayed for run in runs if run.replayed), ""),
         "plan": plan_facts(plan),
         "layout": layout_facts(layout),
         "lossless": True,
+        "choices": choices(link.profile.as_dict() if link.profile is not None else {}, runs),
         "notes": [*link.notes, *layout_notes(layout), *experiment.notes, *notes],
         **experiment.facts,
     }

@@ -70,12 +70,16 @@ def points(profiles: Sequence[LinkProfile], folder: Path) -> list[Point]:
 def finished(point: Point, expected: Mapping[str, Any]) -> Record | None:
     """The point's results, if it was measured in the way that `expected` (a `meta`) says; None if it wasn't yet.
 
+    Results that a failed check of losslessness left behind are none.
+
     Raises:
         InputError: the file is damaged, or was measured in another way: nothing is mixed, nothing is overwritten.
     """
     if not point.file.is_file():
         return None
     record = load_record(point.file)
+    if not record.meta.get("lossless"):
+        return None
     ours = {**expected, "link": point.profile.as_dict()}
     for key in (*_SAME, "link"):
         if key in ours and record.meta.get(key) != ours[key]:
@@ -89,10 +93,10 @@ def finished(point: Point, expected: Mapping[str, Any]) -> Record | None:
 def merged(records: Sequence[Record]) -> Record:
     """One record of all points: the facts of the first, the runs of all, each point's own facts under `points`."""
     first = dict(records[0].meta)
-    per_point = ("created", "link", "measured", "notes", "machine")
+    per_point = ("created", "link", "measured", "choices", "notes", "machine")
     facts = [{key: record.meta.get(key) for key in per_point} for record in records]
     notes = list(dict.fromkeys(note for record in records for note in record.meta.get("notes", ())))
-    meta = {**first, "schema": SCHEMA, "link": {}, "measured": None, "notes": notes, "points": facts}
+    meta = {**first, "schema": SCHEMA, "link": {}, "measured": {}, "choices": {}, "notes": notes, "points": facts}
     return Record(meta, list(_runs(records)))
 
 

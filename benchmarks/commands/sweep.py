@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmarks.commands.compare import experiment_of
+from benchmarks.commands.compare import check, experiment_of
 from benchmarks.commands.options import (
     ClipsOption,
     DeviceOption,
@@ -83,11 +83,9 @@ def sweep(
     options: dict[str, Any] = dict(locals())
     as_json, out = options.pop("as_json"), options.pop("out")
     from benchmarks.commands.grid import merged
-    from benchmarks.paradigms.losslessness import require_lossless
 
     record = merged(_sweep(options, out))
-    require_lossless(record.runs)
-    record.write(out / "sweep.json")
+    check(record, out / "sweep.json")
     if as_json:
         typer.echo(json.dumps(record.as_dict()))
         return
@@ -134,12 +132,10 @@ def _measure(point: Point, experiment: Experiment, backend: str) -> Record:
     """Measure one point and write it, if it is sound."""
     from benchmarks.commands.experiment import run_experiment
     from benchmarks.link.opening import open_link
-    from benchmarks.paradigms.losslessness import require_lossless
 
     with open_link(point.profile, backend) as link:
         record = run_experiment(experiment, link)
-    require_lossless(record.runs)
-    record.write(point.file)
+    check(record, point.file)
     return record
 
 

@@ -8,7 +8,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.paradigms.choosing import Choice, Conditions, choose_measured, choose_paradigm
 from benchmarks.paradigms.statistics import Figure, Spread, by_label, paired_ratios
 from benchmarks.results import Record, Run
 
@@ -86,23 +85,16 @@ def _total(run: Run) -> float | None:
     return run.total_ms
 
 
-def choices(record: Record) -> tuple[Choice, Choice | None]:
-    """What the log's thresholds choose for the record's link, and what was measured to be best."""
-    link = record.meta.get("link") or {}
-    conditions = Conditions(rtt_ms=link.get("rtt_ms"), uplink_mbps=link.get("uplink_mbps"))
-    return choose_paradigm(conditions), choose_measured(record.runs)
-
-
 def print_comparison(record: Record, console: Console | None = None) -> None:
     """Link, table, both choices, notes."""
     console = console or make_console()
     console.print(f"[bold]{headline(record)}[/]")
     console.print(comparison_table(record.runs))
     console.print("median (quartiles); x cloud: paired ratios to cloud_only of the same question and repetition")
-    by_log, measured = choices(record)
-    console.print(f"choice by the log's thresholds: {by_log.paradigm} ({by_log.why})")
+    by_log, measured = (record.meta["choices"][key] for key in ("by_thresholds", "by_measurement"))
+    console.print(f"choice by the log's thresholds: {by_log['paradigm']} ({by_log['why']})")
     if measured is not None:
-        console.print(f"choice by what was measured:    {measured.paradigm} ({measured.why})")
+        console.print(f"choice by what was measured:    {measured['paradigm']} ({measured['why']})")
     else:
         console.print("choice by what was measured:    none without cloud_only in the run")
     for note in record.meta.get("notes", ()):
@@ -115,6 +107,8 @@ def headline(record: Record) -> str:
     words = [f"link {link['name']}: RTT {link['rtt_ms']:g} ms, {link['uplink_mbps']:g} up, {link['downlink_mbps']:g} "
              "Mbit/s down" if link else "no link"]  # fmt: skip
     words.append(f"backend {meta['backend']}")
+    if (measured := meta.get("measured") or {}).get("rtt_p50_ms") is not None:
+        words.append(f"measured RTT {measured['rtt_p50_ms']:.1f} ms (p99 {measured['rtt_p99_ms']:.1f})")
     if meta.get("replayed"):
         words.append(f"REPLAYED: stages padded to {meta['replayed']}")
     return ", ".join(words)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from benchmarks.paradigms.statistics import Spread, by_label, paired_ratios
 from benchmarks.results import Run
@@ -68,3 +69,13 @@ def choose_measured(runs: Sequence[Run]) -> Choice | None:
         return Choice(best, "nothing else was measured" if second is None else f"the next best takes {second:.2f}x")
     why = f"total {spread.median:.2f}x of cloud_only (quartiles {spread.low:.2f} to {spread.high:.2f})"
     return Choice(best, why + ("; within the spread" if spread.high >= 1 else ""))
+
+
+def choices(link: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
+    """Both choices side by side, for `meta`: by the log's thresholds for this link, and by these runs."""
+    conditions = Conditions(rtt_ms=link.get("rtt_ms"), uplink_mbps=link.get("uplink_mbps"))
+    measured = choose_measured(runs)
+    return {
+        "by_thresholds": asdict(choose_paradigm(conditions)),
+        "by_measurement": asdict(measured) if measured is not None else None,
+    }
