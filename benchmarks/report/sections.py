@@ -141,10 +141,11 @@ def _speed(held: Contrast | None) -> str:
 
 def _choice(comparison: Comparison) -> list[Block]:
     """What the research log's thresholds would have chosen, and what was the fastest here."""
-    measured = choose_measured(comparison.setting.runs)
     link = comparison.setting.link
-    if measured is None or not link:
+    if not link or not any(run.total_ms for run in comparison.setting.of(BASELINE)):
         return []
+    measured = choose_measured(comparison.setting.runs)
+    assert measured is not None
     rule = choose_paradigm(Conditions(rtt_ms=link.get("rtt_ms"), uplink_mbps=link.get("uplink_mbps")))
     text = (
         f"The thresholds of the research that this project began with would choose {shown(rule.paradigm)} here "

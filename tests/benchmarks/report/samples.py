@@ -76,7 +76,7 @@ def compare_runs(
 
 
 def _upload(profile: Values) -> float:
-    return float(profile["rtt_ms"]) * 1.5 + VIDEO_BYTES * 8 / (profile["uplink_mbps"] * 1e3)
+    return float(profile["rtt_ms"]) * 1.5 + VIDEO_BYTES * 8 / (float(profile["uplink_mbps"]) * 1e3)
 
 
 def _cloud_only(given: Values, profile: Values, noise: float) -> Run:

@@ -1,0 +1,98 @@
+from benchmarks.report.comparison import compare
+from benchmarks.report.findings import EVEN, LOSS, NOTE, WIN, Findings, findings_of
+from benchmarks.report.settings import settings_of
+from benchmarks.report.sources import Source
+from benchmarks.results import Run
+from tests.benchmarks.report.samples import link, record, run
+
+
+def found(*runs: Run, command: str = "compare") -> list[Findings]:
+    sources = [Source("a.json", record(runs, command))]
+    return findings_of([compare(setting) for setting in settings_of(sources)])
+
+
+def answers(paradigm: str, total_ms: float, ttft_ms: float, **more: object) -> list[Run]:
+    return [run(paradigm, total_ms, ttft_ms=ttft_ms, repetition=i, **more) for i in range(5)]
+
+
+def lines(findings: Findings, tone: str) -> str:
+    return "\n".join(line for item in findings.items if item.tone == tone for line in item.lines)
+
+
+def test_wins_and_losses_are_told_apart_by_metric() -> None:
+    (findings,) = found(*answers("cloud_only", 200.0, 50.0), *answers("stream_to_cloud", 100.0, 100.0))
+    assert "cloud only, total time" in lines(findings, WIN)
+    assert "2.00\N{MULTIPLICATION SIGN} as fast (100 ms against 200 ms; slower on 0 of 5" in lines(findings, WIN)
+    assert "cloud only, time to first token" in lines(findings, LOSS)
+    assert "0.50\N{MULTIPLICATION SIGN} as fast" in lines(findings, LOSS)
+
+
+def test_losing_to_colocated_is_said_although_cloud_only_is_beaten() -> None:
+    (findings,) = found(
+        *answers("cloud_only", 200.0, 50.0),
+        *answers("stream_to_cloud", 100.0, 25.0),
+        *answers("colocated", 50.0, 12.0),
+    )
+    assert "Against cloud only" not in lines(findings, LOSS)
+    assert "Against colocated, total time" in lines(findings, LOSS)
+
+
+def test_where_nothing_is_lost_no_loss_is_made_up() -> None:
+    (findings,) = found(*answers("cloud_only", 200.0, 50.0), *answers("stream_to_cloud", 100.0, 25.0))
+    assert lines(findings, LOSS) == ""
+    assert "Nothing measured here has stream to cloud losing" in lines(findings, NOTE)
+
+
+def test_equal_times_are_even_and_few_answers_are_too_few() -> None:
+    (findings,) = found(*answers("cloud_only", 100.0, 50.0), *answers("stream_to_cloud", 100.0, 50.0))
+    assert "no clear difference" in lines(findings, EVEN)
+    (few,) = found(run("cloud_only", 200.0), run("stream_to_cloud", 100.0))
+    assert "fewer than 4 answers" in lines(few, NOTE)
+    assert lines(few, WIN) == ""
+
+
+def test_many_links_are_counted_and_the_worst_is_named() -> None:
+    runs = []
+    for rtt, speed in ((5.0, 2.0), (50.0, 1.5), (200.0, 0.5)):
+        at = link(rtt)
+        runs += answers("cloud_only", 120.0, 60.0, link=at) + answers("stream_to_cloud", 120 / speed, 60.0, link=at)
+    (findings,) = found(*runs, command="sweep")
+    assert findings.where == "sweep: 3 links (tun)"
+    assert "at 2 of 3 links, up to 2.00" in lines(findings, WIN)
+    assert "at 1 of 3 links, down to 0.50" in lines(findings, LOSS)
+    assert "RTT 200 ms" in lines(findings, LOSS)
+
+
+def test_more_passes_and_more_bytes_are_losses() -> None:
+    (findings,) = found(
+        *answers("cloud_only", 100.0, 50.0, target_passes=4, uplink_bytes={"video": 100}),
+        *answers("stream_to_cloud", 50.0, 25.0, target_passes=6, uplink_bytes={"video": 100, "drafts": 50}),
+    )
+    assert "1.5 passes a token" in lines(findings, LOSS)
+    assert "1.50\N{MULTIPLICATION SIGN} those of cloud only" in lines(findings, LOSS)
+
+
+def test_the_edge_alone_is_never_a_win() -> None:
+    (findings,) = found(
+        *answers("cloud_only", 100.0, 50.0, expected="A ring."),
+        *answers("stream_to_cloud", 100.0, 50.0),
+        *answers("edge_only", 1.0, 1.0, link={}, token_ids=[8, 2], answer="A cone.", expected="A ring."),
+    )
+    assert "0% of its answers are the large model's, 0% are right (the large model's: 100%)" in lines(findings, NOTE)
+    assert "edge" not in lines(findings, WIN)
+
+
+def test_replayed_results_are_a_family_of_their_own() -> None:
+    real, replayed = found(
+        *answers("cloud_only", 100.0, 50.0),
+        *answers("stream_to_cloud", 100.0, 50.0),
+        *answers("cloud_only", 100.0, 50.0, replayed="7b"),
+        *answers("stream_to_cloud", 100.0, 50.0, replayed="7b"),
+    )
+    assert (real.replayed, replayed.replayed) == ("", "7b")
+
+
+def test_without_a_baseline_nothing_is_claimed() -> None:
+    (findings,) = found(*answers("stream_to_cloud", 1.0, 1.0))
+    assert [item.tone for item in findings.items] == [NOTE]
+    assert "No run of cloud only" in lines(findings, NOTE)
