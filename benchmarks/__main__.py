@@ -14,6 +14,7 @@ from benchmarks.commands.capacity import capacity
 from benchmarks.commands.compare import compare, replay
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
+from benchmarks.link.commands import app as link_app
 from benchmarks.report.command import report
 from benchmarks.simulation.commands import simulate
 from common.cli import make_app, run_app
@@ -54,6 +55,7 @@ def figures(
     raise typer.Exit(0 if all(result.reached for result in results) else 1)
 
 
+app.add_typer(link_app, name="link")
 app.command()(compare)
 app.command()(replay)
 app.command()(sweep)

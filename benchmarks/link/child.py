@@ -1,4 +1,4 @@
-"""The process that emulates a link, as the process that started it sees it."""
+"""Processes that a link consists of, as the process that started them sees them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,35 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.link.profile import LinkProfile
 from common.errors import LinkError, SettingsError
 
 _PROJECT = str(Path(__file__).parents[2])
 
 
-class EmulatorProcess:
-    """Starts `python -m MODULE`, hands it a profile, and waits until the link is up (`ready`: its first answer).
+class HelperProcess:
+    """Starts `python -m MODULE`, hands it a message if there is one, and waits for its first answer (`ready`).
+
+    It ends when its input does: at the latest when this process is gone.
 
     Raises:
         SettingsError: it says what is missing.
         LinkError: it ended, or said nothing for too long.
     """
 
-    def __init__(self, module: str, profile: LinkProfile, timeout: float = 20.0) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        message: Mapping[str, Any] | None = None,
+        timeout: float = 20.0,
+    ) -> None:
         path = os.pathsep.join(filter(None, [_PROJECT, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -38,23 +45,24 @@ class EmulatorProcess:
         )
         self._lock = threading.Lock()
         try:
-            self.ready = self.request(profile.as_dict(), timeout)
+            self.ready = self.request(message, timeout)
         except BaseException:
             self.close()
             raise
 
     @property
     def pid(self) -> int:
-        """Of the emulator."""
+        """Of the process."""
         return self._process.pid
 
-    def request(self, message: Mapping[str, Any], timeout: float = 10.0) -> dict[str, Any]:
-        """Its answer to a message; as its constructor for what it raises."""
+    def request(self, message: Mapping[str, Any] | None, timeout: float = 10.0) -> dict[str, Any]:
+        """Its answer to a message (None: to nothing); as the constructor for what it raises."""
         assert self._process.stdin is not None
         with self._lock:
             try:
-                self._process.stdin.write(json.dumps(message).encode() + b"\n")
-                self._process.stdin.flush()
+                if message is not None:
+                    self._process.stdin.write(json.dumps(message).encode() + b"\n")
+                    self._process.stdin.flush()
                 answer: dict[str, Any] = json.loads(self._read_line(timeout))
             except (OSError, ValueError) as error:
                 raise LinkError(f"the process that emulates the link is gone: {error}") from error

@@ -13,6 +13,7 @@ from benchmarks.link.measure import Measured, deviations, measure_link
 from benchmarks.link.opening import open_link
 from benchmarks.link.presets import PRESETS
 from benchmarks.link.profile import LinkProfile
+from benchmarks.link.running import check_forward, forwarded, run_behind
 from common.cli import make_app
 from common.errors import SettingsError
 
@@ -77,6 +78,54 @@ def _print_check(profile: LinkProfile, backend: str, measured: Measured, notes: 
     typer.echo("")
     for note in (f"rates by {measured.rates_by}, headers included", *notes):
         typer.echo(f"- {note}")
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND...", help="{cloud} in it is the cloud's address.")
+    ],
+    profile: options.ProfileOption = None,
+    rtt: options.RttOption = None,
+    uplink: options.UplinkOption = None,
+    downlink: options.DownlinkOption = None,
+    jitter: options.JitterOption = None,
+    loss: options.LossOption = None,
+    queue: options.QueueOption = None,
+    trace: options.TraceOption = None,
+    downlink_trace: options.DownlinkTraceOption = None,
+    backend: options.BackendOption = options.Backend.AUTO,
+    forward: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help="A cloud to reach over the link (again for more). [127.0.0.1:50051]"),
+    ] = None,
+) -> None:
+    """Run a command on the edge's side of a link; its status is the command's.
+
+    The cloud's address behind the link takes the place of {cloud}, and is in the environment as EVENTSPEC_LINK_CLOUD
+    and EVENTSPEC_EDGE_CLOUD (the edge daemon's setting). With tun and netem the command has no other network than the
+    link; an edge daemon in it should listen on unix:PATH, so that others can ask it.
+    """
+    emulated = options.link_profile(
+        profile,
+        rtt=rtt,
+        uplink=uplink,
+        downlink=downlink,
+        jitter=jitter,
+        loss=loss,
+        queue=queue,
+        trace=trace,
+        downlink_trace=downlink_trace,
+    )
+    addresses = [check_forward(address) for address in forward or ["127.0.0.1:50051"]]
+    with open_link(emulated, backend) as link, forwarded(link, addresses) as clouds:
+        name = emulated.name if link.profile is not None and emulated is not None else "nothing emulated"
+        ways = ", ".join(f"{cloud} leads to {address}" for cloud, address in zip(clouds, addresses, strict=True))
+        typer.echo(f"link: {name} by {link.backend}; {ways}", err=True)
+        for note in link.notes:
+            typer.echo(f"link: {note}", err=True)
+        status = run_behind(link, command, clouds)
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -66,7 +66,7 @@ def die_with_parent() -> None:
 
 
 def be_punctual() -> None:
-    """Timers without slack, and ahead of what else runs here, where the user may have that; threads to come inherit it."""
+    """Timers without slack, and ahead of what else runs here, if the user may have that; new threads inherit it."""
     _libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.link.child import EmulatorProcess
+from benchmarks.link.child import HelperProcess
 from benchmarks.link.kernel import network_namespace
 from benchmarks.link.namespaces import CLOUD_ADDRESS, kill_inhabitants
 from benchmarks.link.profile import LinkProfile
@@ -31,7 +31,7 @@ class NamespacedLink:
     def __init__(self, backend: str, module: str, profile: LinkProfile) -> None:
         self.backend = backend
         self.profile: LinkProfile | None = profile
-        self._process = EmulatorProcess(module, profile)
+        self._process = HelperProcess(module, message=profile.as_dict())
         try:
             self._paths = [f"/proc/{self._process.pid}/fd/{n}" for n in self._process.ready["namespaces"]]
             self._spaces = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in self._paths]
@@ -55,13 +55,9 @@ class NamespacedLink:
     def reach(self, address: str) -> str:
         return address
 
-    def edge_namespace(self) -> int:
-        """A descriptor of the edge's namespace, as long as the link is up."""
-        return self._spaces[0]
-
-    def cloud_namespace(self) -> int:
-        """A descriptor of the cloud's namespace, as long as the link is up."""
-        return self._spaces[1]
+    def cloud_path(self) -> str:
+        """The cloud's namespace as a file, as long as the link is up."""
+        return self._paths[1]
 
     def statistics(self) -> dict[str, Any]:
         """What the emulator counted so far, by direction (`up`, `down`); empty where it can't count."""

@@ -24,7 +24,7 @@ from benchmarks.link.profile import LinkProfile
 
 BULK_SECONDS = 6.0
 LOSS_PACKETS = 10_000
-_CONNECTIONS = 4
+_CONNECTIONS, _PACKETS_EACH, _FIRST_PACKETS = 4, 64, 10  # at most; that one of them can fill; of slow start
 _STRUCT = struct.Struct("!4sId")
 _UDP_OVERHEAD = 28
 
@@ -100,11 +100,13 @@ class ProbeClient:
     def stream_rate(self, up: bool) -> float:
         """Of TCP connections after their slow start, headers included; times are the receiver's."""
         mbps = self._profile.uplink_mbps if up else self._profile.downlink_mbps
-        window = max(2.0, self._rtt * mbps * 1e6 / 8 / PACKET / 10 / _CONNECTIONS)
-        warm = max(1.0, 1.5 * self._rtt * (math.log2(window) + 2))
+        filling, queue_s = self._rtt * mbps * 1e6 / 8 / PACKET, self._profile.queue_bytes(mbps) * 8e-6 / mbps
+        count = max(1, min(_CONNECTIONS, round(filling / _PACKETS_EACH)))
+        slow_start = self._rtt * (math.log2(max(2.0, filling / count / _FIRST_PACKETS)) + 2)
+        warm = max(1.0, 1.5 * slow_start + 2 * queue_s)
         self._ask(do="reset")
         mine = Arrivals()
-        with self._many("sink" if up else "source") as connections:
+        with self._many(count, "sink" if up else "source") as connections:
             until = time.monotonic() + warm + BULK_SECONDS + 2 * self._rtt + 0.5
             work = _send_until if up else _receive_until
             threads = [threading.Thread(target=work, args=(c, until, mine)) for c in connections]
@@ -117,8 +119,8 @@ class ProbeClient:
         return rate_mbps(arrivals, warm, BULK_SECONDS) * PACKET / TCP_PAYLOAD
 
     @contextmanager
-    def _many(self, purpose: str) -> Iterator[list[socket.socket]]:
-        connections = [self._connect(purpose) for _ in range(_CONNECTIONS)]
+    def _many(self, count: int, purpose: str) -> Iterator[list[socket.socket]]:
+        connections = [self._connect(purpose) for _ in range(count)]
         try:
             yield connections
         finally:
@@ -205,7 +207,7 @@ def measure(plan: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
         return measured
     by_packets = plan["udp"] is not None and profile.loss_pct > 0
     rate = client.packet_rate if by_packets else client.stream_rate
-    measured["rates_by"] = "UDP, more than the line takes" if by_packets else f"{_CONNECTIONS} TCP connections"
+    measured["rates_by"] = "UDP, more than the line takes" if by_packets else f"TCP, up to {_CONNECTIONS} connections"
     for name, up in (("uplink", True), ("downlink", False)):
         say(f"{name}: {BULK_SECONDS:g} s of bulk by {measured['rates_by']}")
         measured[f"{name}_mbps"] = rate(up)

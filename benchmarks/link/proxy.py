@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.link.child import EmulatorProcess
+from benchmarks.link.child import HelperProcess
 from benchmarks.link.profile import LinkProfile
 
 NOTES: tuple[str, ...] = (
@@ -27,7 +27,7 @@ class ProxyLink:
 
     def __init__(self, profile: LinkProfile) -> None:
         self.profile: LinkProfile | None = profile
-        self._process = EmulatorProcess("benchmarks.link.proxy_process", profile)
+        self._process = HelperProcess("benchmarks.link.proxy_process", message=profile.as_dict())
         self._relays: dict[str, str] = {}
 
     def edge_command(self, command: Sequence[str]) -> list[str]:
