@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cloud.messages import EngineMessage, Frames, Output, Park, VideoFailed
+from cloud.clips import Clip, ClipTable
+from cloud.messages import EngineMessage, Frames, OpenClip, Output, Park, VideoFailed
 from cloud.runner import PromptShape, Runner, Work
 from cloud.scheduler import Budget, Scheduled, next_due, schedule
 from cloud.session import Session
@@ -35,6 +36,8 @@ from common.types import (
     Stage,
 )
 
+_NO_QUESTION = "?"  # stands in a clip's prompt until somebody asks
+
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
@@ -45,6 +48,7 @@ class EngineLimits:
     max_draft: int = 16
     max_patience_ms: int = 5_000
     resume_ttl_s: float = 60.0
+    clip_ttl_s: float = 120.0
     vision_chunk: int = 8
     budget: Budget = field(default_factory=Budget)
 
@@ -73,11 +77,13 @@ class Engine:
         self._free = list(range(runner.slots))
         self._frames: deque[tuple[str, Frames]] = deque()
         self._shapes: dict[str, PromptShape] = {}
+        self._clips = ClipTable()
 
     # ----------------------------------------------------------------------------------------- messages in
 
     def handle(self, session_id: str, message: EngineMessage, now: float) -> list[Output]:
         """Take one message in; returns what its edge must hear at once. A bad message fails its session only."""
+        session_id = self._clips.owner(session_id)
         try:
             replies = self._dispatch(session_id, message, now)
         except EventSpecError as error:
@@ -93,6 +99,8 @@ class Engine:
         session = self._sessions.get(session_id)
         if isinstance(message, Open):
             return self._open(message, now)
+        if isinstance(message, OpenClip):
+            return self._open_clip(session_id, now)
         if session is None:
             return []  # late words to a session that is gone
         match message:
@@ -101,7 +109,7 @@ class Engine:
             case Frames():
                 self._take_frames(session_id, message)
             case VideoFailed(text):
-                self._release(session_id)
+                self._release_video(session_id)
                 return [Failure(FailureCode.VIDEO, text)]
             case Cancel():
                 session.reason = session.reason or FinishReason.CANCELLED
@@ -113,6 +121,8 @@ class Engine:
         return []
 
     def _open(self, message: Open, now: float) -> list[CloudMessage]:
+        if message.session_id in self._clips:
+            raise CapacityError("this id is a clip's; choose another for the session")
         known = self._sessions.get(message.session_id)
         if known is not None:
             if not message.resume:
@@ -122,15 +132,8 @@ class Engine:
             self._release(message.session_id)
         self._check_open(message)
         self._expire(now)
-        if not self._free:
-            raise CapacityError(f"all {self._runner.slots} sessions are taken; try again later")
-        slot = self._free[0]
-        shape = self._runner.open(slot, message.question)
-        try:
-            self._check_prompt(shape)
-        except PromptError:
-            self._runner.close(slot)
-            raise
+        clip = self._clips.available(message.clip)
+        slot, shape = self._fresh_slot(message.question) if clip is None else self._borrowed_slot(clip, message)
         room = self._runner.capacity - shape.length
         session = Session(
             open=message,
@@ -144,11 +147,91 @@ class Engine:
             available=shape.video_start if shape.video_length else shape.length,
             least_chunk=self.limits.budget.least_chunk,
         )
-        self._free.remove(slot)
         self._sessions[message.session_id] = session
         self._shapes[message.session_id] = shape
-        opened = Opened(message.session_id, session.max_tokens, session.max_draft, len(session.committed), True)
+        if clip is not None:
+            self._lend(message.clip, clip, session)
+        opened = Opened(
+            message.session_id, session.max_tokens, session.max_draft, len(session.committed), video_needed=clip is None
+        )
         return [opened, *([session.finished()] if session.reason else [])]
+
+    def _fresh_slot(self, question: str) -> tuple[int, PromptShape]:
+        """A slot of one's own, with a prompt. An idle clip makes room if need be."""
+        if not self._free and (idle := self._clips.idle()) is not None:
+            self._drop_clip(idle)
+        if not self._free:
+            raise CapacityError(f"all {self._runner.slots} sessions are taken; try again later")
+        slot = self._free[0]
+        shape = self._runner.open(slot, question)
+        try:
+            self._check_prompt(shape)
+        except PromptError:
+            self._runner.close(slot)
+            raise
+        self._free.remove(slot)
+        return slot, shape
+
+    # ------------------------------------------------------------------------------------------------ clips
+
+    def _open_clip(self, clip_id: str, now: float) -> list[CloudMessage]:
+        """Hold a video that comes before its question."""
+        if clip_id in self._clips or clip_id in self._sessions:
+            return []
+        self._expire(now)
+        slot, shape = self._fresh_slot(_NO_QUESTION)
+        video_end = shape.video_start + shape.video_length
+        session = Session(
+            open=Open(clip_id, ""),
+            prompt_length=video_end + 1,  # a question is missing: the prompt is never whole
+            max_tokens=1,
+            max_draft=0,
+            vocab_size=self._runner.vocab_size,
+            eos_token_ids=self._runner.eos_token_ids,
+            opened_at=now,
+            slot=slot,
+            available=shape.video_start,
+            least_chunk=self.limits.budget.least_chunk,
+        )
+        self._sessions[clip_id], self._shapes[clip_id] = session, shape
+        self._clips.add(clip_id, Clip(session, shape, now))
+        return []
+
+    def _borrowed_slot(self, clip: Clip, message: Open) -> tuple[int, PromptShape]:
+        shape = self._runner.ask(clip.session.slot, message.question)
+        self._check_prompt(shape)
+        return clip.session.slot, shape
+
+    def _lend(self, clip_id: str, clip: Clip, session: Session) -> None:
+        """Give the clip's slot, and whatever is still to come of its video, to a question."""
+        clip.lent_to = session.open.session_id
+        session.kv_length = clip.session.kv_length
+        session.available = self._shapes[clip.lent_to].length if clip.complete else clip.session.available
+        session.available_since = clip.session.available_since
+        del self._sessions[clip_id], self._shapes[clip_id]
+        self._rename_frames(clip_id, clip.lent_to)
+
+    def _take_back(self, clip: Clip, session: Session) -> None:
+        clip_id = session.open.clip
+        clip.take_back(session)
+        self._sessions[clip_id], self._shapes[clip_id] = clip.session, clip.shape
+        self._rename_frames(session.open.session_id, clip_id)
+
+    def _rename_frames(self, old: str, new: str) -> None:
+        self._frames = deque((new if name == old else name, frames) for name, frames in self._frames)
+
+    def _release_video(self, session_id: str) -> None:
+        """A session, or a clip, whose video can't be used: no later question may meet it."""
+        clip_id = self._sessions[session_id].open.clip or session_id
+        self._release(session_id)
+        if clip_id in self._clips:
+            self._drop_clip(clip_id)
+
+    def _drop_clip(self, clip_id: str) -> None:
+        self._clips.remove(clip_id)
+        self._release(clip_id)
+
+    # -------------------------------------------------------------------------------------- loss and resume
 
     def _resume(self, session: Session, message: Open, now: float) -> list[CloudMessage]:
         shape = self._shapes[message.session_id]
@@ -268,7 +351,7 @@ class Engine:
             take = self._runner.place if frames.encoded else self._runner.encode
             took_us = take(session.slot, chunk)
         except Exception as error:
-            self._release(session_id)
+            self._release_video(session_id)
             failure = Failure(FailureCode.ENGINE, f"encoding the video failed: {error}")
             return [Output(session_id, failure)], 0
         self.stats.vision_us += took_us
@@ -280,7 +363,7 @@ class Engine:
             session.span(Stage.VIDEO_DECODE, now_us - frames.decode_us, now_us)
         if not frames.encoded:
             session.span(Stage.VISION_ENCODE, now_us, now_us + took_us)
-        if session.available < shape.video_start + shape.video_length:
+        if session.available < shape.video_start + shape.video_length or session_id in self._clips:
             return [], took_us
         session.available = shape.length
         done = () if frames.encoded else (Stage.VIDEO_DECODE, Stage.VISION_ENCODE)
@@ -357,12 +440,19 @@ class Engine:
             parked = session.parked_since
             if parked is not None and now - parked >= self.limits.resume_ttl_s:
                 self._release(session_id)
+        for clip_id in self._clips.unused_since(now - self.limits.clip_ttl_s):
+            self._drop_clip(clip_id)
 
     def _release(self, session_id: str, poisoned: bool = False) -> None:
         session = self._sessions.pop(session_id, None)
         if session is None:
             return
         self._shapes.pop(session_id)
+        clip = self._clips.lent_to(session)
+        if clip is not None and not poisoned:
+            self._take_back(clip, session)
+            return
+        self._clips.remove(session_id if clip is None else session.open.clip)
         self._frames = deque((name, f) for name, f in self._frames if name != session_id)
         self._runner.close(session.slot, poisoned)
         self._free.append(session.slot)

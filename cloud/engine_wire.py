@@ -10,11 +10,11 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from cloud.messages import EngineMessage, Frames, Park, VideoFailed
+from cloud.messages import EngineMessage, Frames, OpenClip, Park, VideoFailed
 from common import codec
 from common.errors import MessageError
 
-EDGE, FRAMES, VIDEO_FAILED, PARK, STOP = "edge", "frames", "video_failed", "park", "stop"
+EDGE, CLIP, FRAMES, VIDEO_FAILED, PARK, STOP = "edge", "clip", "frames", "video_failed", "park", "stop"
 _FRAME_TYPES = {False: np.float32, True: np.uint8}  # pixels, or features as bytes
 READY, OUT, BROKEN = "ready", "out", "broken"
 
@@ -42,6 +42,8 @@ def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
             return pack(VIDEO_FAILED, session_id, body=text.encode())
         case Park():
             return pack(PARK, session_id)
+        case OpenClip():
+            return pack(CLIP, session_id)
         case _:
             return pack(EDGE, session_id, body=codec.encode_edge_message(message))
 
@@ -57,6 +59,8 @@ def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
             return VideoFailed(body.decode())
         case "park":
             return Park()
+        case "clip":
+            return OpenClip()
         case "edge":
             return codec.decode_edge_message(body)
         case _:

@@ -34,6 +34,11 @@ class Frames:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenClip:
+    """A video comes before its question: hold its frames, and prefill them, under this id."""
+
+
+@dataclass(frozen=True, slots=True)
 class VideoFailed:
     """The video of a session can't be used: the session fails with this message."""
 
@@ -66,7 +71,7 @@ class FrameSpec:
     vision_fingerprint: str = ""
 
 
-EngineMessage = EdgeMessage | Frames | VideoFailed | Park
+EngineMessage = EdgeMessage | OpenClip | Frames | VideoFailed | Park
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,12 @@ class ReplayedRunner:
         self._lengths[slot] = shape.length
         return shape
 
+    def ask(self, slot: int, question: str) -> PromptShape:
+        """Put another question to a slot's video."""
+        shape = self._inner.ask(slot, question)
+        self._lengths[slot] = shape.length
+        return shape
+
     def close(self, slot: int, poisoned: bool = False) -> None:
         """Free what the slot holds."""
         self._lengths.pop(slot, None)

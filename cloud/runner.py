@@ -86,6 +86,9 @@ class Runner(Protocol):
     def open(self, slot: int, question: str) -> PromptShape:
         """Prepare a slot for a prompt. Raises PromptError."""
 
+    def ask(self, slot: int, question: str) -> PromptShape:
+        """Put another question to a slot's video; what of it is encoded and stored stays. Raises PromptError."""
+
     def close(self, slot: int, poisoned: bool = False) -> None:
         """Free what the slot holds; `poisoned` if its keys and values may not be finite."""
 

@@ -16,7 +16,7 @@ import grpc.aio
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
 from cloud.ingest import Receiver, receiver_for
-from cloud.messages import Park, VideoFailed
+from cloud.messages import OpenClip, Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
 from cloud.video import VideoLimits
 from common import codec
@@ -159,8 +159,7 @@ class SpeculationService:
                 if announced is None or not named:
                     raise MessageError("a video begins with its session id and header")
                 session_id, header = named, announced
-                if not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
-                    raise SessionError("there is no such session to join this video to; open it first")
+                await self._join_video(session_id, header)
                 receiver = await self._receiver(session_id, header)
             if items:
                 await self._push(session_id, receiver, items)
@@ -169,6 +168,12 @@ class SpeculationService:
         receiver.check_complete()
         await self._push(session_id, receiver, ())
         return header.frames, size
+
+    async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader) -> None:
+        if isinstance(header, VideoHeader) and header.ahead:
+            await self._engine.send(session_id, OpenClip())
+        elif not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
+            raise SessionError("there is no such session to join this video to; open it first")
 
     async def _refuse_video(self, session_id: str) -> NoReturn:
         error = VideoFormatError(f"a video may have at most {self._settings.max_video_bytes} bytes: cut or shrink it")

@@ -87,6 +87,15 @@ class TargetRunner:
         self._next_row[slot] = before
         return PromptShape(length, prompt.text_length, before, video)
 
+    @torch.inference_mode()
+    def ask(self, slot: int, question: str) -> PromptShape:
+        """Put another question to a slot's video: the rows before it and its own stay."""
+        prompt = self.target.prompt(question)
+        before, video = len(prompt.prefix), self.frames * self.target.tokens_per_frame
+        kept = self._prompts[slot][: before + video]
+        self._prompts[slot] = torch.cat((kept, self.target.embed(prompt.suffix)))
+        return PromptShape(before + video + len(prompt.suffix), prompt.text_length, before, video)
+
     def close(self, slot: int, poisoned: bool = False) -> None:
         """Free what the slot holds; its KV stays where it is and will be written over."""
         self._prompts.pop(slot, None)

@@ -160,6 +160,7 @@ def _open_to(m: Open) -> pb.Open:
             vocab_size=m.drafter.vocab_size,
             hidden_size=m.drafter.hidden_size,
         ),
+        clip=m.clip,
     )
     if m.resume:
         message.resume.epoch = m.epoch
@@ -186,6 +187,7 @@ def _open_from(m: pb.Open) -> Open:
         epoch=m.resume.epoch if start == "resume" else 0,
         committed=tuple(m.resume.committed) if start == "resume" else (),
         wire_version=m.wire_version,
+        clip=m.clip,
     )
 
 
@@ -346,6 +348,7 @@ def encode_video_header(session_id: str, header: VideoHeader, packets: Iterable[
             frames=header.frames,
             time_base_num=header.time_base_num,
             time_base_den=header.time_base_den,
+            ahead=header.ahead,
         ),
     )
     _add_packets(message, packets)
@@ -407,6 +410,7 @@ def decode_video_message(data: bytes) -> VideoMessage:
             frames=h.frames,
             time_base_num=h.time_base_num,
             time_base_den=h.time_base_den,
+            ahead=h.ahead,
         )
     packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data) for p in m.packets)
     return m.session_id, header, packets

@@ -116,7 +116,10 @@ class DrafterInfo:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """First message of every stream. A resume names its epoch (> 0) and the committed tokens that the edge holds."""
+    """First message of every stream. A resume names its epoch (> 0) and the committed tokens that the edge holds.
+
+    `clip` names the clip that the question is about, if its video was streamed ahead.
+    """
 
     session_id: str
     question: str
@@ -128,6 +131,7 @@ class Open:
     epoch: int = 0
     committed: tuple[int, ...] = ()
     wire_version: int = WIRE_VERSION
+    clip: str = ""
 
     @property
     def resume(self) -> bool:

@@ -22,6 +22,7 @@ class VideoHeader:
         frames: number of frames that are shown. At least as many packets follow: see `VideoPacket.shown`.
         time_base_num: numerator of the time base, in seconds.
         time_base_den: its denominator.
+        ahead: the video comes before its question; the stream's id names a clip, not a session.
     """
 
     codec: str
@@ -31,6 +32,7 @@ class VideoHeader:
     frames: int
     time_base_num: int
     time_base_den: int
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

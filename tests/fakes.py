@@ -73,6 +73,13 @@ class FakeRunner:
         video = VIDEO_FRAMES * TOKENS_PER_FRAME
         return PromptShape(len(self._prompts[slot]), len(self._prompts[slot]) - video, 1, video)
 
+    def ask(self, slot: int, question: str) -> PromptShape:
+        if not question.strip():
+            raise PromptError("the question is empty")
+        self._prompts[slot] = prompt_tokens(question)
+        video = VIDEO_FRAMES * TOKENS_PER_FRAME
+        return PromptShape(len(self._prompts[slot]), len(self._prompts[slot]) - video, 1, video)
+
     def close(self, slot: int, poisoned: bool = False) -> None:
         del self._prompts[slot], self._kv[slot], self._encoded[slot]
 

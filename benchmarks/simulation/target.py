@@ -59,6 +59,12 @@ class KnownTarget:
         self._prompt[slot] = video + case.text_tokens
         return PromptShape(self._prompt[slot], case.text_tokens, min(_VIDEO_START, case.text_tokens), video)
 
+    def ask(self, slot: int, question: str) -> PromptShape:
+        stored = self._stored[slot]
+        shape = self.open(slot, question)
+        self._stored[slot] = stored
+        return shape
+
     def close(self, slot: int, poisoned: bool = False) -> None:
         for table in (self._open, self._stored, self._prompt):
             table.pop(slot, None)

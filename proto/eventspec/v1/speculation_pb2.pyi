@@ -119,7 +119,7 @@ class Resume(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., committed: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Open(_message.Message):
-    __slots__ = ("session_id", "wire_version", "question", "sampling", "max_tokens", "pace", "patience_ms", "drafter", "fresh", "resume")
+    __slots__ = ("session_id", "wire_version", "question", "sampling", "max_tokens", "pace", "patience_ms", "drafter", "fresh", "resume", "clip")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +130,7 @@ class Open(_message.Message):
     DRAFTER_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    CLIP_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     wire_version: int
     question: str
@@ -140,7 +141,8 @@ class Open(_message.Message):
     drafter: DrafterInfo
     fresh: FreshStart
     resume: Resume
-    def __init__(self, session_id: _Optional[str] = ..., wire_version: _Optional[int] = ..., question: _Optional[str] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[Pace, str]] = ..., patience_ms: _Optional[int] = ..., drafter: _Optional[_Union[DrafterInfo, _Mapping]] = ..., fresh: _Optional[_Union[FreshStart, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ...) -> None: ...
+    clip: str
+    def __init__(self, session_id: _Optional[str] = ..., wire_version: _Optional[int] = ..., question: _Optional[str] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[Pace, str]] = ..., patience_ms: _Optional[int] = ..., drafter: _Optional[_Union[DrafterInfo, _Mapping]] = ..., fresh: _Optional[_Union[FreshStart, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., clip: _Optional[str] = ...) -> None: ...
 
 class TokenIds(_message.Message):
     __slots__ = ("ids",)
@@ -275,7 +277,7 @@ class SpeculateResponse(_message.Message):
     def __init__(self, opened: _Optional[_Union[Opened, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class VideoHeader(_message.Message):
-    __slots__ = ("codec", "extradata", "width", "height", "frames", "time_base_num", "time_base_den")
+    __slots__ = ("codec", "extradata", "width", "height", "frames", "time_base_num", "time_base_den", "ahead")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     EXTRADATA_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +285,7 @@ class VideoHeader(_message.Message):
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     TIME_BASE_NUM_FIELD_NUMBER: _ClassVar[int]
     TIME_BASE_DEN_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
     codec: str
     extradata: bytes
     width: int
@@ -290,7 +293,8 @@ class VideoHeader(_message.Message):
     frames: int
     time_base_num: int
     time_base_den: int
-    def __init__(self, codec: _Optional[str] = ..., extradata: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., time_base_num: _Optional[int] = ..., time_base_den: _Optional[int] = ...) -> None: ...
+    ahead: bool
+    def __init__(self, codec: _Optional[str] = ..., extradata: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., time_base_num: _Optional[int] = ..., time_base_den: _Optional[int] = ..., ahead: bool = ...) -> None: ...
 
 class VideoPacket(_message.Message):
     __slots__ = ("index", "pts", "dts", "keyframe", "data")
