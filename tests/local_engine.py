@@ -12,7 +12,7 @@ from cloud.messages import EngineMessage, FrameSpec, Output, Park
 from common import codec
 from common.errors import EngineDeadError
 from common.types import WIRE_VERSION, Close, Draft, SamplingParams, ServerInfo
-from tests.fakes import EOS, VIDEO_FRAMES, VOCAB, FakeRunner, reference_answer
+from tests.fakes import EOS, TOKENS_PER_FRAME, VIDEO_FRAMES, VOCAB, FakeRunner, reference_answer
 
 MAX_TOKENS = 60
 
@@ -85,7 +85,14 @@ class LocalEngine:
 
     @property
     def frames(self) -> FrameSpec:
-        return FrameSpec(FakeRunner.pixels_shape[1], VIDEO_FRAMES)
+        return FrameSpec(
+            FakeRunner.pixels_shape[1],
+            VIDEO_FRAMES,
+            tokens=TOKENS_PER_FRAME,
+            hidden=FakeRunner.hidden_size,
+            dtype="float32",
+            vision_fingerprint="fake-vision",
+        )
 
     @property
     def pid(self) -> int | None:

@@ -35,10 +35,11 @@ from common.types import (
     Open,
     Opened,
     SamplingParams,
+    Tensor,
 )
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.video import Clip, open_clip, write_video
-from tests.fakes import reference_answer
+from tests.fakes import TOKENS_PER_FRAME, VIDEO_FRAMES, FakeRunner, reference_answer
 from tests.local_engine import MAX_TOKENS, LocalEngine, long_questions
 
 (QUESTION,) = long_questions(1)
@@ -538,3 +539,64 @@ async def test_a_video_over_the_limit_is_told_to_its_session(monkeypatch: pytest
         failure = await peer.hear_until(Failure)
         assert failure.code is FailureCode.VIDEO
         assert said == failure.message
+
+
+# ------------------------------------------------------------------------------------------ features of an edge's own
+
+
+def features(
+    session_id: str = "session-0",
+    *,
+    mark: str = "fake-vision",
+    frames: int = VIDEO_FRAMES,
+    shape: tuple[int, int] = (TOKENS_PER_FRAME, FakeRunner.hidden_size),
+) -> Iterator[bytes]:
+    yield codec.encode_features_header(session_id, FeaturesHeader(mark, frames))
+    for index in range(frames):
+        tensor = Tensor("float32", shape, bytes(4 * shape[0] * shape[1]))
+        yield codec.encode_features((FrameFeatures(index, tensor),))
+
+
+async def test_features_stand_in_for_the_video(served: Cloud, clip: Clip) -> None:
+    peer = await served.opened()
+    frames, size = await served.send_video(features())
+    assert (frames, size) == (VIDEO_FRAMES, sum(len(message) for message in features()))
+    await peer.hear_until(Finished)
+    await peer.say(Close())
+    assert await peer.hear_end() == []
+    assert peer.answer == TRUTH
+    assert await served.works(clip)
+
+
+@pytest.mark.parametrize(
+    ("messages", "status", "words"),
+    [
+        (lambda: features(mark="another"), grpc.StatusCode.FAILED_PRECONDITION, "another model's"),
+        (lambda: features(frames=VIDEO_FRAMES + 1), grpc.StatusCode.FAILED_PRECONDITION, "looks at"),
+        (lambda: features(shape=(5, 5)), grpc.StatusCode.INVALID_ARGUMENT, "must be float32"),
+        (lambda: list(features())[:-1], grpc.StatusCode.UNAVAILABLE, "ended after 1 of 2"),
+        (lambda: [*features(), *list(features())[1:]], grpc.StatusCode.INVALID_ARGUMENT, "frame 0 came where 2"),
+        (lambda: features("no-such-session"), grpc.StatusCode.NOT_FOUND, "no such session"),
+    ],
+)
+async def test_features_that_dont_fit_are_refused_and_may_be_sent_right(
+    monkeypatch: pytest.MonkeyPatch, messages: Any, status: grpc.StatusCode, words: str
+) -> None:
+    async with serving(monkeypatch, open_timeout_s=0.3) as served:
+        peer = await served.opened()
+        code, said = await served.refused_video(messages())
+        assert code is status
+        assert words in said
+        await served.send_video(features())
+        await peer.hear_until(Finished)
+        assert peer.answer == TRUTH
+
+
+async def test_features_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(monkeypatch, max_video_bytes=100) as served:
+        peer = await served.opened()
+        code, said = await served.refused_video(features())
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "at most 100 bytes" in said
+        failure = await peer.hear_until(Failure)
+        assert failure.code is FailureCode.VIDEO

@@ -39,7 +39,7 @@ from common.types import (
     StepTimings,
     Tensor,
 )
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 
 steady = settings(derandomize=True, deadline=None, max_examples=150)
 
@@ -119,10 +119,25 @@ EDGE_MESSAGES: st.SearchStrategy[EdgeMessage] = st.one_of(
     openings(), DRAFT_IDS, DRAFT_STATES, st.just(Cancel()), st.just(Close())
 )
 CLOUD_MESSAGES: st.SearchStrategy[CloudMessage] = st.one_of(
-    st.builds(Opened, session_id=TEXT, max_tokens=U32, max_draft=U32, committed_length=U32, video_needed=st.booleans()),
+    st.builds(
+        Opened,
+        session_id=TEXT,
+        max_tokens=U32,
+        max_draft=U32,
+        committed_length=U32,
+        video_needed=st.booleans(),
+        replay=TEXT,
+    ),
     commits(),
     st.builds(Progress, st.sampled_from(Stage), start_us=U64, duration_us=U64),
-    st.builds(Finished, st.sampled_from(FinishReason), length=U32, target_passes=U32, stale_drafts=U32),
+    st.builds(
+        Finished,
+        st.sampled_from(FinishReason),
+        length=U32,
+        target_passes=U32,
+        stale_drafts=U32,
+        replay_overruns=U32,
+    ),
     st.builds(Failure, st.sampled_from(FailureCode), message=TEXT, retryable=st.booleans()),
 )
 HEADERS = st.builds(
@@ -139,6 +154,8 @@ PACKETS = st.lists(
     st.builds(VideoPacket, index=U32, pts=S64, dts=S64, keyframe=st.booleans(), data=st.binary(max_size=30)),
     max_size=4,
 ).map(tuple)
+FEATURES_HEADERS = st.builds(FeaturesHeader, vision_fingerprint=TEXT, frames=U32)
+FEATURES = st.lists(st.builds(FrameFeatures, index=U32, features=hidden_states()), max_size=3).map(tuple)
 INFOS = st.builds(
     ServerInfo,
     wire_version=U32,
@@ -155,6 +172,8 @@ INFOS = st.builds(
     max_draft=U32,
     max_message_bytes=U64,
     max_video_bytes=U64,
+    replay=TEXT,
+    vision_fingerprint=TEXT,
 )
 ASKS = st.builds(
     AskRequest,
@@ -200,6 +219,30 @@ def test_videos_survive_the_wire(session_id: str, header: VideoHeader, packets: 
 
 
 @steady
+@given(TEXT, FEATURES_HEADERS, FEATURES)
+def test_features_survive_the_wire(
+    session_id: str, header: FeaturesHeader, features: tuple[FrameFeatures, ...]
+) -> None:
+    assert codec.decode_video_message(codec.encode_features_header(session_id, header)) == (session_id, header, ())
+    assert codec.decode_video_message(codec.encode_features(features)) == ("", None, features)
+
+
+def test_features_of_another_size_than_their_shape_are_refused_before_use() -> None:
+    tensor = pb.Tensor(dtype=pb.DATA_TYPE_BFLOAT16, shape=[17, 256], data=bytes(17 * 256))
+    message = pb.StreamVideoRequest(features=[pb.FrameFeatures(features=tensor)])
+    with pytest.raises(MessageError, match="needs 8704 bytes, got 4352"):
+        codec.decode_video_message(message.SerializeToString())
+
+
+def test_packets_and_features_in_one_message_are_refused() -> None:
+    both = codec.encode_video_packets((VideoPacket(0, 0, 0, True, b"x"),)) + codec.encode_features(
+        (FrameFeatures(0, Tensor("uint8", (1, 1), b"x")),)
+    )
+    with pytest.raises(MessageError, match="not as both"):
+        codec.decode_video_message(both)
+
+
+@steady
 @given(INFOS, ASKS, ASK_EVENTS, STATUSES, U32, U64)
 def test_the_rest_survives_the_wire(
     info: ServerInfo, ask: AskRequest, event: AskEvent, status: EdgeStatus, frames: int, size: int
@@ -214,9 +257,11 @@ def test_the_rest_survives_the_wire(
 # ------------------------------------------------------------------------------------- bytes of a hostile peer
 
 
-def _encode_video(message: tuple[str, VideoHeader | None, tuple[VideoPacket, ...]]) -> bytes:
+def _encode_video(message: Any) -> bytes:
     """The halves of a video message, which the codec only writes apart."""
     session_id, header, packets = message
+    if isinstance(header, FeaturesHeader):
+        return codec.encode_features_header(session_id, header) + codec.encode_features(packets)
     first = codec.encode_video_header(session_id, header) if header is not None else b""
     return first + codec.encode_video_packets(packets)
 
@@ -225,6 +270,7 @@ DECODERS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes], st.Sea
     "edge message": (codec.decode_edge_message, codec.encode_edge_message, EDGE_MESSAGES),
     "cloud message": (codec.decode_cloud_message, codec.encode_cloud_message, CLOUD_MESSAGES),
     "video": (codec.decode_video_message, _encode_video, st.tuples(SESSION_ID, HEADERS, PACKETS)),
+    "features": (codec.decode_video_message, _encode_video, st.tuples(SESSION_ID, FEATURES_HEADERS, FEATURES)),
     "info": (codec.decode_info, codec.encode_info, INFOS),
     "ask": (codec.decode_ask, codec.encode_ask, ASKS),
     "ask event": (codec.decode_ask_event, codec.encode_ask_event, ASK_EVENTS),
@@ -244,7 +290,7 @@ def survives(name: str, data: bytes) -> None:
     assert "\n" not in said
     if said:
         return
-    if name == "video" and message[1] is None:
+    if name in ("video", "features") and message[1] is None:
         return  # a session id without a header is the service's business
     again = encode(message)
     assert encode(decode(again)) == again

@@ -22,14 +22,14 @@ from common.errors import (
     SessionError,
     VideoFormatError,
 )
-from common.types import DrafterInfo, FinishReason, Open, Pace, SamplingParams
-from common.video import VideoHeader, VideoPacket
+from common.types import DrafterInfo, FinishReason, Open, Pace, SamplingParams, Tensor
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.controller import DraftLength
-from edge.runner import AnswerRunner, Video
+from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession, SessionSettings
 from edge.worker import DraftingThread
 from tests.edge.loopback import FakeDrafter, Guess, LoopLink, mixed, right, wrong
-from tests.fakes import EOS, reference_answer
+from tests.fakes import EOS, VIDEO_FRAMES, reference_answer
 from tests.local_engine import MAX_TOKENS, long_questions
 
 QUESTIONS = long_questions(4)
@@ -181,6 +181,26 @@ async def test_a_cut_stream_is_resumed(link: LoopLink, thread: DraftingThread) -
     assert asker.notices == ["link lost (cut); reconnecting", "connected again; going on where the answer was"]
     assert link.videos == 1
     assert not asker.session.figures.alone
+
+
+async def test_features_are_sent_again_to_an_engine_that_forgot_them(link: LoopLink, thread: DraftingThread) -> None:
+    async def frames() -> AsyncIterator[FrameFeatures]:
+        for index in range(VIDEO_FRAMES):
+            yield FrameFeatures(index, Tensor("uint8", (3, 4), bytes(12)))
+
+    asker = Asker(link, thread, guess=None)
+    asker.runner._video = Features(FeaturesHeader("fake-vision", VIDEO_FRAMES), frames)
+    link.engine.hold_at = 9
+
+    async def die() -> None:
+        link.engine.die()
+        await link.cut(EngineDeadError("the engine died"))
+        link.engine.revive()
+        link.engine.release()
+
+    assert await asker.run(die, at=5) == truth()
+    assert link.videos == 2
+    assert asker.session.figures.uplink_bytes["video"] == 2 * 12 * VIDEO_FRAMES
 
 
 async def test_an_engine_that_forgot_everything_is_told_again(link: LoopLink, thread: DraftingThread) -> None:
