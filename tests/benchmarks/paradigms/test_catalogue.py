@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.paradigms.catalogue import PARADIGMS, UNAVAILABLE, choose_paradigms, unavailable_notes
+from common.errors import SettingsError
+
+
+def test_all_are_chosen_by_default_and_every_label_once() -> None:
+    labels = [paradigm.label for paradigm in choose_paradigms(None)]
+    assert labels == [paradigm.label for paradigm in PARADIGMS]
+    assert len(set(labels)) == len(labels)
+
+
+def test_a_name_without_mode_means_all_modes_in_the_catalogues_order() -> None:
+    chosen = [paradigm.label for paradigm in choose_paradigms(["in_process", "stream_to_cloud/tokens-patient"])]
+    assert chosen == ["stream_to_cloud/tokens-patient", "in_process/generate", "in_process/assisted"]
+
+
+def test_what_is_not_available_says_why() -> None:
+    for label, why in UNAVAILABLE.items():
+        with pytest.raises(SettingsError, match="not available"):
+            choose_paradigms([label])
+        assert any(label in note and why in note for note in unavailable_notes())
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="cloud_only"):
+        choose_paradigms(["cloud-only"])
+
+
+def test_only_the_edge_alone_is_lossy() -> None:
+    assert [p.name for p in PARADIGMS if not p.lossless] == ["edge_only"]
+    assert {p.name for p in PARADIGMS if not p.crosses_link} == {"edge_only", "in_process"}
