@@ -31,7 +31,7 @@ class ReplayedRunner:
         self.times = times
         self.padding = padding or Padding()
         self._inner = inner
-        self._lengths: dict[int, int] = {}  # slot -> length of its prompt in the model that runs here
+        self._shapes: dict[int, PromptShape] = {}  # slot -> its prompt in the model that runs here
 
     @property
     def slots(self) -> int:
@@ -76,18 +76,18 @@ class ReplayedRunner:
     def open(self, slot: int, question: str) -> PromptShape:
         """Prepare a slot for a prompt."""
         shape = self._inner.open(slot, question)
-        self._lengths[slot] = shape.length
+        self._shapes[slot] = shape
         return shape
 
     def ask(self, slot: int, question: str) -> PromptShape:
         """Put another question to a slot's video."""
         shape = self._inner.ask(slot, question)
-        self._lengths[slot] = shape.length
+        self._shapes[slot] = shape
         return shape
 
     def close(self, slot: int, poisoned: bool = False) -> None:
         """Free what the slot holds."""
-        self._lengths.pop(slot, None)
+        self._shapes.pop(slot, None)
         self._inner.close(slot, poisoned)
 
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
@@ -114,12 +114,16 @@ class ReplayedRunner:
 
     def forward_ms(self, works: Sequence[Work]) -> float:
         """What the profile says of such a pass, in milliseconds."""
-        prompt = sum(
-            self.times.prompt_rows(work.prompt_stop - work.start, self._lengths[work.slot])
-            for work in works
-            if work.prompt_stop > work.start
-        )
+        prompt = sum(self._prompt_rows(work) for work in works if work.prompt_stop > work.start)
         return self.times.step_ms(prompt, sum(len(work.answer) for work in works), len(works))
+
+    def _prompt_rows(self, work: Work) -> float:
+        shape = self._shapes[work.slot]
+        video_end = shape.video_start + shape.video_length
+        fed_video = max(0, min(work.prompt_stop, video_end) - max(work.start, shape.video_start))
+        return self.times.prompt_rows(
+            work.prompt_stop - work.start, shape.length, fed_video=fed_video, video=shape.video_length
+        )
 
 
 class ReplayBook:

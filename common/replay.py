@@ -83,11 +83,13 @@ class TargetTimes:
         step: one pass over so many rows (prompt tokens, committed tokens and drafts of all its sessions together).
         session_ms: what each further session in a pass adds: its own keys and values are read too.
         prompt_tokens: the whole prompt, video included.
+        video_tokens: those of the video; 0: not told, then text and video count alike.
     """
 
     step: Curve
     session_ms: float
     prompt_tokens: int
+    video_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,20 @@ class StageTimes:
         rows = prompt_tokens + decode_tokens
         return self.target.step.at(rows) + self.target.session_ms * max(0, sessions - 1) if rows > 0 else 0.0
 
-    def prompt_rows(self, fed: int, whole: int) -> float:
-        """Rows that `fed` tokens stand for, of a prompt that has `whole` tokens in the model that runs here."""
-        return self.target.prompt_tokens * fed / whole
+    def prompt_rows(self, fed: int, whole: int, *, fed_video: int = 0, video: int = 0) -> float:
+        """Rows that a part of another model's prompt stands for; the parts of a prompt make up the profile's whole one.
+
+        Args:
+            fed: tokens of the part.
+            whole: tokens of the prompt, in the model that runs here.
+            fed_video: how many of `fed` are the video's.
+            video: how many of `whole` are.
+        """
+        target = self.target
+        if not target.video_tokens or not 0 < video < whole:
+            return target.prompt_tokens * fed / whole
+        text = target.prompt_tokens - target.video_tokens
+        return target.video_tokens * fed_video / video + text * (fed - fed_video) / (whole - video)
 
     def prefill_ms(self) -> float:
         """The whole prompt of one session, in one pass; its choice is included."""
@@ -199,6 +212,8 @@ def parse_profile(values: Mapping[str, Any], where: str) -> StageTimes:
         SettingsError: a value is missing, unknown, negative, not finite, or of another kind.
     """
     times = _table(StageTimes, values, where)
+    if times.target.video_tokens >= times.target.prompt_tokens:
+        raise SettingsError(f"{where}, target: video_tokens must be fewer than prompt_tokens, which include them")
     if not times.name or not all(c.isalnum() or c in "-_." for c in times.name):
         raise SettingsError(f"{where}: name must be made of letters, digits, '-', '_' and '.'")
     return times

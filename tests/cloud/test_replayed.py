@@ -56,12 +56,15 @@ def test_chunks_share_the_prompt_and_sessions_share_a_pass() -> None:
     runner, _ = replayed()
     shape = runner.open(0, QUESTION)
     runner.open(1, QUESTION)
-    half = shape.length // 2
-    assert runner.forward_ms([work(0, 0, half)]) == TIMES.step_ms(2076 * half / shape.length, 0, 1)
+    half, text = shape.video_start + shape.video_length // 2, shape.length - shape.video_length
+    rows = 2056 / 2 + 20 * shape.video_start / text
+    assert runner.forward_ms([work(0, 0, half)]) == pytest.approx(TIMES.step_ms(rows, 0, 1))
+    question = runner.forward_ms([work(0, shape.video_start + shape.video_length, shape.length)])
+    assert question == pytest.approx(TIMES.step_ms(20 * (text - shape.video_start) / text, 0, 1))
     drafts = work(1, shape.length, shape.length, (5, 6, 7), 4)
     assert runner.forward_ms([drafts]) == TIMES.step_ms(0, 3, 1)
     both = runner.forward_ms([work(0, 0, half), drafts])
-    assert both == TIMES.step_ms(2076 * half / shape.length, 3, 2)
+    assert both == pytest.approx(TIMES.step_ms(rows, 3, 2))
 
 
 def test_work_that_takes_longer_is_counted() -> None:

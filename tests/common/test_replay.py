@@ -56,6 +56,13 @@ def test_a_memory_bound_pass_costs_the_same_up_to_its_knee() -> None:
 
 def test_a_shorter_prompt_costs_what_the_long_one_did() -> None:
     times = load_profile("7b-4bit-24gb")
+    parts = [
+        times.prompt_rows(70, 160, fed_video=68, video=136),
+        times.prompt_rows(70, 160, fed_video=68, video=136),
+        times.prompt_rows(20, 160, video=136),
+    ]
+    assert sum(parts) == pytest.approx(times.target.prompt_tokens)
+    assert parts[2] == pytest.approx(20 * 20 / 24)
     halves = [times.prompt_rows(80, 160), times.prompt_rows(80, 160)]
     assert sum(halves) == times.target.prompt_tokens
     assert times.step_ms(times.prompt_rows(160, 160), 0, 1) == times.prefill_ms()
@@ -115,6 +122,7 @@ def test_a_file_of_ones_own(tmp_path: Path, suffix: str) -> None:
         ({"drafter": {**LEAST["drafter"], "token_ms": -1}}, "token_ms must be a number"),
         ({"drafter": {**LEAST["drafter"], "token_ms": float("nan")}}, "token_ms must be a number"),
         ({"drafter": {**LEAST["drafter"], "prompt_tokens": 0}}, "whole number"),
+        ({"target": {**LEAST["target"], "video_tokens": 100}}, "must be fewer"),
         ({"target": {**LEAST["target"], "step": []}}, "list of points"),
         ({"target": {**LEAST["target"], "step": [[1, 2], [1, 3]]}}, "must grow"),
         ({"target": {**LEAST["target"], "step": [[1, 3], [2, 2]]}}, "may not fall"),
