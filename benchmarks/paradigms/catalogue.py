@@ -52,6 +52,14 @@ ASSISTED = Paradigm(
     Mode.STREAM_TO_CLOUD,
 )
 
+EDGE_VISION = Paradigm(
+    "edge_vision",
+    "",
+    "the edge runs the target's vision side and uploads features, the cloud decodes",
+    Need.EDGE,
+    Mode.EDGE_VISION,
+)
+
 _ADAPTER = "needs a cloud that turns hidden states into drafts; this version's has no adapter"
 UNAVAILABLE = {
     "stream_to_cloud/hidden-eager": _ADAPTER,
@@ -59,20 +67,11 @@ UNAVAILABLE = {
 }
 
 
-def _edge_vision() -> tuple[Paradigm, ...]:
-    mode = getattr(Mode, "EDGE_VISION", None)
-    if mode is None:
-        UNAVAILABLE["edge_vision"] = "this version's edge daemon can't run the target's vision side"
-        return ()
-    what = "the edge runs the target's vision side and uploads features, the cloud decodes"
-    return (Paradigm("edge_vision", "", what, Need.EDGE, mode),)
-
-
 PARADIGMS: tuple[Paradigm, ...] = (
     CLOUD_ONLY,
     TOKENS_EAGER,
     TOKENS_PATIENT,
-    *_edge_vision(),
+    EDGE_VISION,
     COLOCATED,
     EDGE_ONLY,
     GENERATE,

@@ -147,6 +147,8 @@ class Deployment:
         assert self._cloud is not None
         models, cloud = self._layout.models, self._link.reach(self._cloud.address)
         arguments = ["--listen", self._socket(name), "--cloud", cloud, *models.flags(models.drafter), *self._replay]
+        if models.target is not None:  # loaded when edge_vision is asked for
+            arguments += ["--vision-model", str(models.target)]
         return self._run("edge", arguments, wrap=self._link.edge_command)
 
     def _start_gateway(self) -> DaemonProcess:

@@ -151,7 +151,8 @@ class AgentDaemon:
     async def start(self) -> None:
         """Ask the gateway what it needs, and listen."""
         await self._answers.start()
-        service = EdgeService(self._answers, drafter="in the cloud", cloud=self._gateway, sessions=64)
+        answers: Any = self._answers  # of the edge daemon's calls, only `Ask` is served
+        service = EdgeService(answers, drafter="in the cloud", cloud=self._gateway, sessions=64)
         self.address = await self._server.start(service.handlers(), self._listen)
 
     async def stop(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,25 +19,25 @@ from benchmarks.paradigms.colocated.wire import SERVICE, PictureSpec, decode_ope
 from common import codec
 from common.ask import Answer, AskRequest
 from common.errors import EventSpecError, MessageError
-from common.rpc import abort, channel_options, error_of_status
+from common.rpc import abort
 from common.server import DaemonServer, run_daemon
-from common.types import ServerInfo
 from common.video import VideoHeader, VideoPacket
 from edge.answering import Answering, DrafterModel
 from edge.config import EdgeSettings
-from edge.link import GrpcLink, GrpcStream, LinkSettings
+from edge.link import GrpcLink, LinkSettings
 from edge.runner import Video
 from edge.stages import Stages
 from edge.worker import DraftingThread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 
 class UploadedVideo:
-    """A video on its way up: its header, and its messages as they arrive. Can be read again from the start."""
+    """A video on its way up: its header, and its messages as they arrive. Can be passed on again from the start.
+
+    It stands where the edge's own code has a clip's packets; only `GatewayLink` looks into it.
+    """
 
     def __init__(self, header: VideoHeader, first: Sequence[VideoPacket]) -> None:
         self.header = header
@@ -45,6 +45,9 @@ class UploadedVideo:
         self._messages: list[bytes] = []
         self._complete = False
         self._changed = asyncio.Condition()
+
+    def __iter__(self) -> Iterator[VideoPacket]:
+        raise AssertionError("an upload is passed on, not read")
 
     async def take_in(self, requests: AsyncIterator[bytes]) -> None:
         """Gather messages until the upload ends."""
@@ -75,40 +78,13 @@ class UploadedVideo:
         return self._messages[number] if number < len(self._messages) else None
 
 
-class GatewayLink:
-    """The way to the target's daemon for one uploaded question."""
-
-    def __init__(self, link: GrpcLink, channel: grpc.aio.Channel, video: UploadedVideo) -> None:
-        self._link = link
-        self._channel = channel
-        self._video = video
-
-    async def info(self, timeout: float) -> ServerInfo:
-        """The target's capabilities."""
-        return await self._link.info(timeout)
-
-    async def open(self) -> GrpcStream:
-        """Open a stream."""
-        return await self._link.open()
+class GatewayLink(GrpcLink):
+    """The way to the target's daemon, on which uploads are passed on."""
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
-        """Pass the upload on; `packets` is empty here."""
-        size = 0
-
-        async def counted() -> AsyncIterator[bytes]:
-            nonlocal size
-            async for data in self._video.messages(session_id):
-                size += len(data)
-                yield data
-
-        try:
-            await self._channel.stream_unary(f"/{codec.SERVICE}/StreamVideo")(counted())
-        except grpc.RpcError as error:
-            raise error_of_status(error) from error
-        return size
-
-    async def close(self) -> None:
-        """Nothing: the connections outlive a question."""
+        """Pass an upload on."""
+        assert isinstance(packets, UploadedVideo)
+        return await self._send_video(packets.messages(session_id))
 
 
 class UploadedAnswering(Answering):
@@ -123,7 +99,7 @@ class UploadedAnswering(Answering):
         return self._pictures
 
     async def _open_video(self, ask: AskRequest, stages: Stages) -> Video:
-        return Video(self._uploaded.header, tuple)
+        return Video(self._uploaded.header, lambda: self._uploaded)
 
 
 class GatewayDaemon:
@@ -133,9 +109,7 @@ class GatewayDaemon:
         self._settings = settings
         self._thread = DraftingThread()
         self._files = ThreadPoolExecutor(max_workers=1)
-        self._link = GrpcLink(LinkSettings(settings.cloud, settings.max_message_bytes))
-        options = [*channel_options(settings.max_message_bytes), ("grpc.use_local_subchannel_pool", 1)]
-        self._video_channel = grpc.aio.insecure_channel(settings.cloud, options=options)
+        self._link = GatewayLink(LinkSettings(settings.cloud, settings.max_message_bytes))
         self._server = DaemonServer(codec.EDGE_SERVICE, settings.max_message_bytes)
         self._drafter: DrafterModel | None = None
         self.address = ""
@@ -192,7 +166,7 @@ class GatewayDaemon:
         answering = UploadedAnswering(
             self._settings,
             drafter=self._model,
-            link=GatewayLink(self._link, self._video_channel, video),
+            link=self._link,
             thread=self._thread,
             files=self._files,
             pictures=pictures,
@@ -212,7 +186,6 @@ class GatewayDaemon:
         """End everything."""
         await self._server.stop(self._settings.grace_s)
         await self._link.close()
-        await self._video_channel.close()
         self._thread.close()
         self._files.shutdown(wait=False, cancel_futures=True)
 

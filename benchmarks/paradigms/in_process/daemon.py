@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import codec
 from common.ask import AskEvent, AskRequest, Report
@@ -45,7 +45,8 @@ class InProcessDaemon:
     async def start(self) -> None:
         """Load both models and listen."""
         self._models = await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
-        service = EdgeService(self, drafter=self._settings.drafter.name, cloud="none", sessions=1)
+        answers: Any = self  # of the edge daemon's calls, only `Ask` is served
+        service = EdgeService(answers, drafter=self._settings.drafter.name, cloud="none", sessions=1)
         self.address = await self._server.start(service.handlers(), self._settings.listen)
 
     def _load(self) -> InProcessModels:
