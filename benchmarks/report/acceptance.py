@@ -9,6 +9,8 @@ from math import sqrt
 from benchmarks.report.settings import Setting
 from benchmarks.results import Run
 
+MIN_CHECKED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -34,7 +36,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Acceptance of one label by place in the checked draft, from place 1 on."""
+    """Acceptance of one label by place in the checked draft, where at least `MIN_CHECKED` tokens were checked."""
 
     label: str
     replayed: str
@@ -48,14 +50,19 @@ def curves_of(settings: Iterable[Setting]) -> list[Curve]:
         for run in setting.runs:
             if sum(run.drafted_by_position):
                 groups.setdefault((setting.models, run.label, run.replayed), []).append(run)
-    return [Curve(label, replayed, tuple(_by_place(runs))) for (_, label, replayed), runs in groups.items()]
+    curves = (Curve(label, replayed, tuple(_by_place(runs))) for (_, label, replayed), runs in groups.items())
+    return [curve for curve in curves if curve.shares]
 
 
 def _by_place(runs: Sequence[Run]) -> list[Share]:
     places = max(len(run.drafted_by_position) for run in runs)
     drafted = [sum(_at(run.drafted_by_position, i) for run in runs) for i in range(places)]
     accepted = [sum(_at(run.accepted_by_position, i) for run in runs) for i in range(places)]
-    return [Share(str(i + 1), min(a, d), d) for i, (a, d) in enumerate(zip(accepted, drafted, strict=True)) if d]
+    return [
+        Share(str(i + 1), min(a, d), d)
+        for i, (a, d) in enumerate(zip(accepted, drafted, strict=True))
+        if d >= MIN_CHECKED
+    ]
 
 
 def _at(values: Sequence[int], index: int) -> int:

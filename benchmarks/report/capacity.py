@@ -16,6 +16,7 @@ FIGURES = {
     "ttft_p99_ms": "TTFT, 99th percentile, ms",
     "passes_per_token": "passes of the large model a token",
 }
+IN_TIME = 0.9
 _SHARE = "goodput_share"
 
 
@@ -40,6 +41,21 @@ class CapacityCurve:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """Theory: so many clients keep drafting and verifying busy, 1 + gamma t_d / t_v, without batching.
+
+    Attributes:
+        with_round_trip: the same where a draft's round trip gives the large model time for others, too.
+        words: the figures in the formula, as far as the file tells.
+    """
+
+    label: str
+    clients: float
+    with_round_trip: float | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     """The curves of one file.
 
@@ -54,6 +70,7 @@ class Capacity:
     link: Mapping[str, Any]
     objective: str
     curves: tuple[CapacityCurve, ...]
+    bounds: tuple[Bound, ...] = ()
 
 
 def capacities_of(sources: Iterable[Source]) -> list[Capacity]:
@@ -79,12 +96,24 @@ def _capacity(source: Source, curves: tuple[CapacityCurve, ...]) -> Capacity:
         link=link if isinstance(link, Mapping) else {},
         objective=_objective(objectives) if isinstance(objectives, Mapping) else "",
         curves=curves,
+        bounds=_bounds(meta.get("theory")),
     )
 
 
 def _objective(values: Mapping[str, Any]) -> str:
     names = {"ttft_ms": "TTFT", "tpot_ms": "time a token"}
     return " and ".join(f"{name} at most {values[key]:g} ms" for key, name in names.items() if _figure(values.get(key)))
+
+
+def _bounds(theory: Any) -> tuple[Bound, ...]:
+    found = []
+    for label, values in theory.items() if isinstance(theory, Mapping) else ():
+        if isinstance(values, Mapping) and _figure(values.get("clients")):
+            known = {key: float(value) for key, value in values.items() if _figure(value)}
+            names = {"gamma": "gamma", "drafter_ms": "t_d ms", "verify_ms": "t_v ms", "round_trip_ms": "RTT ms"}
+            words = ", ".join(f"{name} {known[key]:.3g}" for key, name in names.items() if key in known)
+            found.append(Bound(str(label), known["clients"], known.get("with_round_trip"), words))
+    return tuple(found)
 
 
 def _curves(fleets: Sequence[Mapping[str, Any]]) -> tuple[CapacityCurve, ...]:
@@ -108,6 +137,6 @@ def best(curve: CapacityCurve, figure: str) -> tuple[int, float] | None:
     return max(points, key=lambda point: (point[1], -point[0])) if points else None
 
 
-def knee(curve: CapacityCurve, share: float = 0.99) -> int | None:
+def knee(curve: CapacityCurve, share: float = IN_TIME) -> int | None:
     """The largest measured number of clients at which the goodput share (`goodput_share`) isn't below `share`."""
     return max((clients for clients, value in curve.of(_SHARE) if value >= share), default=None)

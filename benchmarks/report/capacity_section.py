@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.report.blocks import Block, Heading, Picture, Said, Section, Table, Text
-from benchmarks.report.capacity import FIGURES, Capacity, CapacityCurve, best, knee
+from benchmarks.report.capacity import FIGURES, IN_TIME, Bound, Capacity, CapacityCurve, best, knee
 from benchmarks.report.comparison import BASELINE, STREAM
 from benchmarks.report.wording import NONE, link_name, number, shown, times
 
@@ -23,6 +23,7 @@ def capacity_section(capacities: Sequence[Capacity]) -> Section:
         blocks.append(Heading(foot, f"replayed: {capacity.replayed}" if capacity.replayed else ""))
         blocks += _words(capacity)
         caption = f"Objective of goodput: {capacity.objective}." if capacity.objective else ""
+        caption += " Dotted: theory's number of clients, with the round trip." if capacity.bounds else ""
         alt = "; ".join(line for said in _words(capacity) if isinstance(said, Said) for line in said.lines)
         draw = partial(_draw, capacity)
         blocks.append(Picture(f"capacity-{place + 1}", caption, alt, draw, foot, capacity.replayed))
@@ -54,6 +55,7 @@ def _words(capacity: Capacity) -> list[Block]:
                 text = f"{shown(stream.label)} reaches {number(own[1])} {name} (at {own[0]} clients), cloud only "
                 lines.setdefault(tone, []).append(f"{text}{number(other[1])} (at {other[0]}): {times(ratio)}.")
         lines.setdefault("note", []).extend(_knees(stream, base))
+    lines.setdefault("note", []).extend(_bound(bound) for bound in capacity.bounds)
     return [Said(tone, tuple(lines[tone])) for tone in ("win", "loss", "even", "note") if lines.get(tone)]
 
 
@@ -61,7 +63,16 @@ def _knees(stream: CapacityCurve, base: CapacityCurve) -> list[str]:
     if not any("goodput_share" in level.figures for level in (*stream.levels, *base.levels)):
         return []
     own, other = (str(count) if count else "none of the measured numbers of" for count in (knee(stream), knee(base)))
-    return [f"99 % of answers come in time up to {own} clients with {shown(stream.label)}, {other} with cloud only."]
+    text = f"{IN_TIME:.0%} of answers come in time up to {own} clients with {shown(stream.label)}"
+    return [f"{text}, {other} with cloud only."]
+
+
+def _bound(bound: Bound) -> str:
+    text = f"Theory for {shown(bound.label)}: 1 + gamma t_d / t_v = {number(bound.clients)} clients keep drafting and "
+    text += "verifying busy, without batching"
+    if bound.with_round_trip is not None:
+        text += f"; {number(bound.with_round_trip)} with the round trip"
+    return f"{text} ({bound.words})." if bound.words else f"{text}."
 
 
 def _table(capacity: Capacity) -> Table:

@@ -18,6 +18,7 @@ BACKENDS = {
     "proxy": "proxy: a relay in user space delays and limits streams. Congestion control isn't emulated: there is "
     "no slow start, and loss is imitated by pauses. Uploads look better than over a real link.",
     "loopback": "loopback: nothing is emulated; edge and cloud are on one machine, whose cores they share.",
+    "elsewhere": "elsewhere: the link was made by somebody else; its figures are what the caller said.",
     "simulated": "simulated: the protocol's real code in virtual time; link and models are formulas and profiles, and "
     "nothing was measured on a clock.",
 }
@@ -26,15 +27,15 @@ BACKENDS = {
 def what_was_run(sources: Sources) -> Section:
     """Commands, links, models, machine, and the notes that commands left."""
     blocks: list[Block] = [_runs_table(sources.items)]
-    for title, key in (("Machine", "machine"), ("Models", "models")):
-        values = list(dict.fromkeys(_flat(source.record.meta.get(key)) for source in sources.items))
-        known = [value for value in values if value]
+    for title, words in (("Machine", _machine), ("Models", _models)):
+        known = [text for text in dict.fromkeys(words(source.record.meta) for source in sources.items) if text]
         blocks.append(
-            Text(f"{title}: {' | '.join(known)}.") if known else Text(f"{title}: not recorded.", missing=True)
+            Text(f"{title}: {'; or '.join(known)}.") if known else Text(f"{title}: not recorded.", missing=True)
         )
         if len(known) > 1:
-            plural_key = "machines" if key == "machine" else key
-            blocks.append(Said("note", (f"The results are of different {plural_key}: compare within one file only.",)))
+            blocks.append(Said("note", (f"{title} differ between files: compare within one file only.",)))
+    busy = _busy(sources.items)
+    blocks += [busy] if busy else []
     measured = _measured(sources.items)
     blocks += [measured] if measured else []
     backends = dict.fromkeys(run.backend for run in sources.runs if run.backend)
@@ -73,6 +74,54 @@ def _when(sources: Sequence[Source]) -> str:
 
 def _created(source: Source) -> bool:
     return bool(source.record.meta.get("created"))
+
+
+def _machine(meta: Mapping[str, Any]) -> str:
+    """The machine in words, without what changes from minute to minute."""
+    facts = meta.get("machine")
+    if not isinstance(facts, Mapping):
+        return _flat(facts)
+    shown_as = {
+        "cpu": "{}", "cores_usable": "{} cores", "memory_gb": "{} GB", "gpu": "{}", "kernel": "kernel {}",
+        "python": "Python {}", "torch": "torch {}", "transformers": "transformers {}", "eventspec": "eventspec {}",
+    }  # fmt: skip
+    words = [text.format(_flat(facts[key])) for key, text in shown_as.items() if facts.get(key)]
+    beside = {key: facts[key] for key in facts if key not in shown_as and key not in ("cores", "machine", "load_1min")}
+    rest = _flat(beside)
+    return ", ".join([*words, rest] if rest else words)
+
+
+def _models(meta: Mapping[str, Any]) -> str:
+    """Role, name, where and how it ran, and the beginning of the fingerprint."""
+    facts = meta.get("models")
+    if not isinstance(facts, Mapping):
+        return _flat(facts)
+    return "; ".join(f"{role}: {_model(value)}" for role, value in facts.items())
+
+
+def _model(facts: Any) -> str:
+    if not isinstance(facts, Mapping):
+        return _flat(facts)
+    words = [_flat(facts[key]) for key in ("name", "device", "dtype") if facts.get(key)]
+    mark = facts.get("fingerprint")
+    return ", ".join([*words, f"fingerprint {str(mark)[:12]}"] if mark else words)
+
+
+def _busy(items: Sequence[Source]) -> Said | None:
+    """Says so where other work had more than all cores at the beginning: times are then those of a busy machine."""
+    shares = []
+    for source in items:
+        facts = source.record.meta.get("machine")
+        load, cores = (facts.get(k) for k in ("load_1min", "cores_usable")) if isinstance(facts, Mapping) else (0, 1)
+        if isinstance(load, int | float) and isinstance(cores, int) and load > cores > 0:
+            shares.append((load, cores))
+    if not shares:
+        return None
+    load, cores = max(shares)
+    text = (
+        f"The machine was busy with other work: a load of up to {number(load)} on {plural(cores, 'core')} at the start"
+    )
+    return Said("note", (f"{text} of {plural(len(shares), 'file')}. Times are noisy; compare paradigms, not days.",))
 
 
 def _flat(value: Any) -> str:

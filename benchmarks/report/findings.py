@@ -59,13 +59,22 @@ class _Clauses:
         found = []
         for tone in (WIN, LOSS, EVEN, NOTE):
             lines = [
-                f"Against {shown(rival)}, {METRICS[metric]}: {'; '.join(clauses)}."
+                line
                 for rival, metrics in self.held.get(tone, {}).items()
-                for metric, clauses in metrics.items()
+                for line in (_even(rival, metrics) if tone == EVEN else _against(rival, metrics))
             ]
             lines += self.sentences.get(tone, [])
             found += [Finding(tone, tuple(lines))] if lines else []
         return tuple(found)
+
+
+def _against(rival: str, metrics: dict[str, list[str]]) -> list[str]:
+    return [f"Against {shown(rival)}, {METRICS[metric]}: {'; '.join(clauses)}." for metric, clauses in metrics.items()]
+
+
+def _even(rival: str, metrics: dict[str, list[str]]) -> list[str]:
+    parts = [f"{METRICS[metric]} ({', '.join(clauses)})" for metric, clauses in metrics.items()]
+    return [f"Against {shown(rival)}, no clear difference in {' and '.join(parts)}."]
 
 
 def findings_of(comparisons: Sequence[Comparison]) -> list[Findings]:
@@ -130,7 +139,7 @@ def _one(case: _Case) -> str:
         return f"has fewer than {MIN_PAIRS} answers to compare ({medians})"
     slower = f"slower on {held.slower} of {held.pairs} answers"
     if held.verdict is Verdict.UNCLEAR:
-        return f"shows no clear difference ({medians}; {slower})"
+        return slower
     return f"is {times(held.ratio)} as fast ({medians}; {slower})"
 
 
@@ -140,7 +149,7 @@ def _many(alike: Sequence[_Case], count: int) -> str:
     if verdict is Verdict.TOO_FEW:
         return f"has fewer than {MIN_PAIRS} answers to compare {at}"
     if verdict is Verdict.UNCLEAR:
-        return f"shows no clear difference {at}"
+        return at
     pick, word = (max, "up to") if verdict is Verdict.FASTER else (min, "down to")
     most = pick(alike, key=lambda case: case.contrast.ratio)
     return f"{at}, {word} {times(most.contrast.ratio)} as fast ({link_name(most.setting.link)})"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.report.acceptance import curves_of
+from benchmarks.report.acceptance import MIN_CHECKED, curves_of
 from benchmarks.report.blocks import Block, Heading, Picture, Section, Text
 from benchmarks.report.comparison import Comparison, Verdict
 from benchmarks.report.grid import Grid, grids_of
@@ -72,7 +72,8 @@ def acceptance(settings: Sequence[Setting]) -> Section:
     if curves:
         caption = (
             "Of the draft tokens that the large model checked, how many were its own choice, by their place in the "
-            "checked run (over all links). A token behind a miss counts as not accepted. Bars: 95 % intervals."
+            "checked run (over all links). A token behind a miss counts as not accepted. Bars: 95 % intervals. Places "
+            f"at which fewer than {MIN_CHECKED} tokens were checked are left out."
         )
         firsts = [(curve.label, curve.shares[0]) for curve in curves]
         alt = "; ".join(f"{shown(label)}: first place {share(s.accepted, s.drafted)}" for label, s in firsts)
@@ -130,7 +131,8 @@ def bytes_by_kind(comparisons: Sequence[Comparison]) -> Section:
     if first is None or not traffic:
         text = "Left out: no run that compares paradigms sent anything."
         return Section("bytes", "What crosses the link", (Text(text, missing=True),))
-    caption = "Median bytes of an answer. Each panel has a scale of its own. Paradigms that send nothing are left out."
+    caption = "Median bytes of an answer. Each panel has a scale of its own. Paradigms that send nothing are left out. "
+    caption += "“Video” is sensor data of any kind: edge vision's features and colocated's event pictures, too."
     alt = "; ".join(f"{shown(t.label)}: {', '.join(f'{k} {data(v)}' for k, v in t.kinds.items())}" for t in traffic)
     picture = Picture("bytes", caption, alt, partial(_draw_traffic, traffic), *foot_of(first.setting))
     return Section("bytes", "What crosses the link", (heading(first.setting), picture))

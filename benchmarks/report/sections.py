@@ -13,10 +13,12 @@ from benchmarks.report.blocks import Block, Heading, Picture, Section, Table, Te
 from benchmarks.report.comparison import BASELINE, Comparison, Contrast, Row, Verdict
 from benchmarks.report.settings import Setting
 from benchmarks.report.timeline import Timeline, median_question, median_run, stage_times, timeline_of
-from benchmarks.report.wording import NONE, data, link_name, number, share, shown, times
+from benchmarks.report.wording import NONE, data, link_name, number, plural, share, shown, times
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from benchmarks.results import Run
 
 
 _FULL = 4
@@ -186,7 +188,7 @@ def on_one_clock(comparisons: Sequence[Comparison]) -> Section:
             continue
         lines = [timeline_of(run) for run in runs]
         name, foot = f"timeline-{place + 1}", foot_of(comparison.setting)
-        blocks.append(Picture(name, _caption(lines), _alt(lines), partial(_draw_timelines, lines), *foot))
+        blocks.append(Picture(name, _caption(lines, runs), _alt(lines), partial(_draw_timelines, lines), *foot))
         blocks.append(_stage_table(comparison, labels))
     if not comparisons:
         blocks.append(Text("Left out: none of the files compares paradigms.", missing=True))
@@ -199,10 +201,13 @@ def _draw_timelines(lines: Sequence[Timeline]) -> Figure:
     return draw_timelines(lines)
 
 
-def _caption(lines: Sequence[Timeline]) -> str:
+def _caption(lines: Sequence[Timeline], runs: Sequence[Run]) -> str:
     first = lines[0]
     text = f"Clip “{first.clip}”, asked “{first.question}”, answered “{first.answer.strip()}”. "
     text += "The question whose answers took the median time, and of each paradigm the median run on it."
+    free = [run.extra["free_drafts"] for run in runs if isinstance(run.extra.get("free_drafts"), int)]
+    if free and free[-1]:
+        text += f" {plural(free[-1], 'token')} stood drafted when the first commit came."
     modes = [line.label for line in lines if line.label.startswith("stream_to_cloud/")]
     return f"{text} Of stream to cloud the mode that was fastest here: {shown(modes[0])}." if modes else text
 

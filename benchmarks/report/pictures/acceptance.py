@@ -36,6 +36,7 @@ def draw_by_place(curves: Sequence[Curve]) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
     counts.set(ylabel="tokens\nchecked", xlabel="place in the draft")
+    counts.set_xlim(0.4, max(int(share.name) for curve in curves for share in curve.shares) + 0.6)
     counts.xaxis.get_major_locator().set_params(integer=True)
     quiet(axes, grid="y")
     quiet(counts, grid="y")
@@ -49,9 +50,9 @@ def draw_by_class(classes: WordClasses) -> Figure:
     names = [share.name for share in classes.shares] or sorted(training, key=lambda name: -training[name])
     figure = new_figure((1.15 if own else 0.8) + 0.29 * len(names))
     axes = figure.subplots()
-    colour = label_colours(["stream_to_cloud"])["stream_to_cloud"]
+    colour = "#8ec3e6"
     rates = [own[name].rate if own else training[name] for name in names]
-    axes.barh(range(len(names)), rates, color=colour, height=0.66, alpha=1.0 if own else 0.6)
+    axes.barh(range(len(names)), rates, color=colour, height=0.66)
     for place, name in enumerate(names):
         text, reach = f"{rates[place]:.0%}", rates[place]
         if own:

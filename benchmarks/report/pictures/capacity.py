@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from benchmarks.report.capacity import FIGURES, Capacity
-from benchmarks.report.pictures.style import label_colours, new_figure, quiet
+from benchmarks.report.pictures.style import SOFT, label_colours, new_figure, quiet
 from benchmarks.report.wording import shown
 
 _MARKERS = "osD^vP"
@@ -27,6 +27,11 @@ def draw_capacity(capacity: Capacity) -> Figure:
                 clients, values = zip(*points, strict=True)
                 marker = _MARKERS[number % len(_MARKERS)]
                 axes.plot(clients, values, marker=marker, markersize=4, color=colours[curve.label])
+        if name == "tokens_per_s":
+            for bound in capacity.bounds:
+                axes.axvline(
+                    bound.with_round_trip or bound.clients, color=colours.get(bound.label, SOFT), linestyle=":"
+                )
         _finish(axes, name, sorted({level.clients for curve in capacity.curves for level in curve.levels}))
     for axes in panels[len(figures) :]:
         axes.set_visible(False)

@@ -42,7 +42,15 @@ def _strip(axes: Axes, place: int, values: Sequence[float], spread: Spread | Non
         return
     offsets = [place + 0.16 * ((i * 7 % 5) - 2) / 2 for i in range(len(values))]
     axes.plot(values, offsets, "o", color=colour, markersize=3, alpha=0.35, markeredgewidth=0, zorder=2)
-    axes.plot([spread.low, spread.high], [place, place], color=colour, linewidth=6, alpha=0.45, zorder=3)
+    axes.plot(
+        [spread.low, spread.high],
+        [place, place],
+        color=colour,
+        linewidth=6,
+        alpha=0.45,
+        zorder=3,
+        solid_capstyle="butt",
+    )
     axes.plot([spread.median] * 2, [place - 0.24, place + 0.24], color=INK, linewidth=1.8, zorder=4)
     axes.annotate(
         milliseconds(spread.median),

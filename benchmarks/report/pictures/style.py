@@ -34,6 +34,7 @@ _STAGES = {  # warm: the edge; green: the link; cold: the cloud
     "load": "#d9d0c1",
     "preprocess": "#d9c7a0",
     "rasterise": "#f3dc8b",
+    "drafter_preprocess": "#cdb380",
     "drafter_vision": "#f5c842",
     "drafter_prefill": "#e69f00",
     "draft": "#b8480a",
@@ -43,6 +44,7 @@ _STAGES = {  # warm: the edge; green: the link; cold: the cloud
     "frames": "#a9cbe6",
     "vision_encode": "#56b4e9",
     "prefill": "#0072b2",
+    "vision_and_prefill": "#3a8fc4",
     "verify": "#5b3a8c",
     "decode": "#2c2463",
 }

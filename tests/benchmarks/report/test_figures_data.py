@@ -50,12 +50,12 @@ def test_links_that_differ_in_loss_are_other_grids() -> None:
 
 def test_acceptance_by_place_adds_up_over_runs() -> None:
     runs = [
-        run("stream_to_cloud", drafted_by_position=[2, 2], accepted_by_position=[2, 1]),
-        run("stream_to_cloud", drafted_by_position=[1, 1, 1], accepted_by_position=[1, 0, 0], repetition=1),
+        run("stream_to_cloud", drafted_by_position=[20, 20], accepted_by_position=[20, 10]),
+        run("stream_to_cloud", drafted_by_position=[10, 10, 10, 1], accepted_by_position=[10, 0, 0, 0], repetition=1),
         run("cloud_only"),
     ]
     (curve,) = curves_of(settings_of([Source("a", record(runs))]))
-    assert [(share.accepted, share.drafted) for share in curve.shares] == [(3, 3), (1, 3), (0, 1)]
+    assert [(share.accepted, share.drafted) for share in curve.shares] == [(30, 30), (10, 30), (0, 10)]
 
 
 @given(st.integers(1, 5000), st.data())
@@ -118,7 +118,7 @@ def fleets(**curves: list[tuple[int, float, float]]) -> Source:
 
 
 def test_capacity_is_read_by_label_and_number_of_clients() -> None:
-    source = fleets(cloud_only=[(10, 5.0, 0.9), (1, 2.0, 1.0)], stream_to_cloud=[(10, 8.0, 1.0)])
+    source = fleets(cloud_only=[(10, 5.0, 0.8), (1, 2.0, 1.0)], stream_to_cloud=[(10, 8.0, 1.0)])
     (capacity,) = capacities_of([source])
     cloud, stream = capacity.curves
     assert cloud.of("tokens_per_s") == [(1, 2.0), (10, 5.0)]
@@ -126,6 +126,15 @@ def test_capacity_is_read_by_label_and_number_of_clients() -> None:
     assert best(stream, "tokens_per_s") == (10, 8.0)
     assert (knee(cloud), knee(stream)) == (1, 10)
     assert "2000 ms" in capacity.objective
+
+
+def test_the_bound_of_theory_is_read() -> None:
+    theory = {"stream_to_cloud": {"gamma": 4.0, "drafter_ms": 2.0, "clients": 1.8, "with_round_trip": 6.0}, "odd": 3}
+    fleet = {"paradigm": "stream_to_cloud", "clients": 1, "tokens_per_s": 1.0}
+    (capacity,) = capacities_of([Source("a", record([run()], "capacity", fleets=[fleet], theory=theory))])
+    (bound,) = capacity.bounds
+    assert (bound.label, bound.clients, bound.with_round_trip) == ("stream_to_cloud", 1.8, 6.0)
+    assert "gamma 4" in bound.words
 
 
 def test_files_without_fleets_have_no_capacity() -> None:
