@@ -7,8 +7,8 @@ lengths were. So whether it is right is drawn once for each position of each ans
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cloud.video import sampled_indices
@@ -24,8 +24,9 @@ EVEN = tuple((index + 1) / _FRAMES for index in sampled_indices(_FRAMES))
 class Case:
     """A question. `truth` is the target's answer, its end token included where it ends by itself.
 
-    `guesses` are the drafter's, each after the true tokens before it; None if they are to be drawn. `places` are the
-    shares of the video after which each of the target's frames is decoded.
+    `guesses` are the drafter's, each after the true tokens before it; None if they are to be drawn. `paths` say how the
+    drafter goes on by itself from a wrong guess, that guess first, by its position. `places` are the shares of the
+    video after which each of the target's frames is decoded.
     """
 
     clip: str
@@ -34,6 +35,7 @@ class Case:
     video_bytes: int
     text_tokens: int = 20
     guesses: tuple[int, ...] | None = None
+    paths: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     places: tuple[float, ...] = EVEN
 
 
@@ -65,6 +67,32 @@ def draw_guesses(truth: Sequence[int], acceptance: Acceptance, rng: random.Rando
 def another(token: int) -> int:
     """A word that isn't `token`."""
     return FIRST_WORD + (token - FIRST_WORD + 1) % (VOCABULARY - FIRST_WORD)
+
+
+def drafted(case: Case, guesses: Sequence[int], base: Sequence[int], count: int) -> list[int]:
+    """What the drafter says after `base`, up to `count` tokens or the end: right guesses, then a wrong path.
+
+    A path that wasn't traced goes on in words that aren't the target's, to the end of an answer of the same length.
+    """
+    truth, at = case.truth, len(base)
+    wrong = next((i for i, token in enumerate(base) if i >= len(truth) or token != truth[i]), None)
+    ids: list[int] = []
+    for position in range(at, at + count):
+        if wrong is None:
+            token = guesses[position] if position < len(truth) else EOS
+            wrong = None if position < len(truth) and token == truth[position] else position
+        else:
+            path = case.paths.get(wrong, ())
+            along = position - wrong
+            token = path[along] if along < len(path) else _filler(truth, position)
+        ids.append(token)
+        if token == EOS:
+            break
+    return ids
+
+
+def _filler(truth: Sequence[int], position: int) -> int:
+    return another(truth[position]) if position < len(truth) - 1 else EOS
 
 
 def made_up_case(number: int, tokens: int, video_bytes: int, rng: random.Random, text_tokens: int = 20) -> Case:

@@ -59,6 +59,7 @@ def simulate(
     slots: Annotated[int, typer.Option(min=1, help="Sessions that a cloud holds at a time.")] = 8,
     clouds: Annotated[int, typer.Option(min=1, help="Equal clouds that share the clients.")] = 1,
     clients_per_edge: Annotated[int, typer.Option(min=1, help="Clients that share a drafter and a link.")] = 1,
+    shared_link: Annotated[bool, typer.Option("--shared-link", help="One link for all, not one for each.")] = False,
     draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive.")] = 0,
     max_ahead: Annotated[int, typer.Option(min=1, help="Drafted tokens beyond the committed ones.")] = 16,
     patience: Annotated[int, typer.Option(min=0, max=5000, metavar="MS", help="How long tokens-patient waits.")] = 200,
@@ -116,6 +117,7 @@ def simulate(
         clouds=clouds,
         max_ahead=max_ahead,
         clients_per_edge=clients_per_edge,
+        shared_link=shared_link,
         tokens_per_frame=tokens_per_frame(times.target.prompt_tokens, times.video.frames),
     )
     plan = Plan(

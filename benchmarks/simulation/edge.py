@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from benchmarks.simulation.cases import Case, another
+from benchmarks.simulation.cases import Case, drafted
 from benchmarks.simulation.cloud import SimulatedCloud
 from benchmarks.simulation.costs import Costs
 from benchmarks.simulation.link import BulkConnection, LinkFigures, MessageStream, Pipe
 from benchmarks.simulation.timeline import Timeline, Workers
 from common import codec
 from common.errors import EventSpecError
-from common.types import Close, CloudMessage, Draft, EdgeMessage, Open
-from edge.controller import DraftLength
+from common.types import Close, CloudMessage, Draft, EdgeMessage, Open, Pace
+from edge.controller import Advice, Controller, DraftLength
+from edge.estimates import DraftingEstimates
 from edge.session import (
     Action,
     Connect,
@@ -33,34 +34,45 @@ _VIDEO_MESSAGE = 64 << 10  # packets are gathered into messages of this size (`e
 _FIRST_MESSAGE = 220  # HTTP/2 headers of a call
 
 
+class SimulatedLink:
+    """Both directions of a link."""
+
+    def __init__(self, timeline: Timeline, figures: LinkFigures, rng: random.Random) -> None:
+        self.figures = figures
+        self.uplink = Pipe(timeline, figures, figures.uplink, figures.uplink_queue, rng)
+        self.downlink = Pipe(timeline, figures, figures.downlink, figures.downlink_queue, rng)
+
+
 class SimulatedEdge:
     """A device: its answers share the drafter's thread, the link and the video's connection."""
 
-    def __init__(
-        self, timeline: Timeline, cloud: SimulatedCloud, costs: Costs, link: LinkFigures, rng: random.Random
-    ) -> None:
+    def __init__(self, timeline: Timeline, cloud: SimulatedCloud, costs: Costs, link: SimulatedLink) -> None:
         self.timeline = timeline
         self.cloud = cloud
         self.costs = costs
-        self.link = link
-        self.uplink = Pipe(timeline, link, link.uplink, link.uplink_queue, rng)
-        self.downlink = Pipe(timeline, link, link.downlink, link.downlink_queue, rng)
+        self.link = link.figures
         self.drafter = Workers(timeline, 1)
         self.files = Workers(timeline, 2)
-        self.messages_up = MessageStream(timeline, self.uplink)
-        self.messages_down = MessageStream(timeline, self.downlink)
-        self.video = BulkConnection(timeline, self.uplink)
+        self.messages_up = MessageStream(timeline, link.uplink)
+        self.messages_down = MessageStream(timeline, link.downlink)
+        self.video = BulkConnection(timeline, link.uplink)
+        self.estimates = DraftingEstimates()
+        self.advice = Advice()
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question: what to ask, the drafter's guesses, how to run the session."""
+    """One question: what to ask, the drafter's guesses, how to run the session.
+
+    A `draft_length` of 0 is the controller's; a `pace` of None, too.
+    """
 
     case: Case
     guesses: tuple[int, ...]
     opening: Open
     settings: SessionSettings
     draft_length: int = 0
+    pace: Pace | None = Pace.EAGER
 
 
 class SimulatedAnswer:
@@ -84,22 +96,36 @@ class SimulatedAnswer:
 
     def _loaded(self) -> None:
         asked, edge = self.asked, self._edge
+        self._drafts = self._controller(asked)
+        opening = asked.opening
+        if isinstance(self._drafts, Controller):
+            opening = replace(opening, pace=self._drafts.pace)
         self.session = EdgeSession(
-            opening=asked.opening,
+            opening=opening,
             settings=asked.settings,
             eos_token_ids=self._eos,
-            length=DraftLength(asked.draft_length),
+            length=self._drafts,
             started_at=self.started_at,
         )
         now_ms = (self._timeline.now - self.started_at) * 1e3
         self.session.figures.stage("load", "edge", 0.0, now_ms)
         if asked.settings.drafts or not asked.settings.cloud:
-            began = now_ms
-            edge.drafter.do(edge.costs.drafter_prefill, partial(self._prefilled, began))
+            edge.drafter.do(edge.costs.drafter_prefill, self._prefilled)
         self._act()
 
-    def _prefilled(self, began_ms: float) -> None:
-        self._span("drafter_prefill", began_ms)
+    def _controller(self, asked: Asked) -> DraftLength:
+        edge = self._edge
+        if asked.draft_length:
+            return DraftLength(asked.draft_length, estimates=edge.estimates)
+        patience_s, ahead = asked.opening.patience_ms / 1e3, asked.settings.max_ahead
+        return Controller(edge.estimates, edge.advice, ahead, patience_s, asked.pace)
+
+    def _prefilled(self) -> None:
+        end_ms, drafter = (self._timeline.now - self.started_at) * 1e3, self._edge.costs.times.drafter
+        for name in ("prefill", "vision", "preprocess"):  # backwards from the end: the thread may have been busy before
+            start_ms = end_ms - getattr(drafter, f"{name}_ms")
+            self.session.figures.stage(f"drafter_{name}", "edge", start_ms, end_ms)
+            end_ms = start_ms
         self._tell(self.session.drafter_ready)
 
     def _span(self, name: str, began_ms: float) -> None:
@@ -128,6 +154,8 @@ class SimulatedAnswer:
                 self._draft(action)
             case Done(error):
                 self.error = error
+                if isinstance(self._drafts, Controller):
+                    self._drafts.reflect()
                 self._ended(self)
 
     def _connect(self, at: float) -> None:
@@ -193,24 +221,15 @@ class SimulatedAnswer:
     # ------------------------------------------------------------------------------------------------ the drafter
 
     def _draft(self, job: DraftJob) -> None:
-        ids = self._guess(job)
+        ids = drafted(self.asked.case, self.asked.guesses, job.base, job.count)
         passes = len(ids) - (self._primed and not job.base)
         self._primed = False
-        self._edge.drafter.do(self._edge.costs.draft(passes), lambda: self._tell(partial(self.session.drafted, ids)))
+        self._edge.drafter.do(self._edge.costs.draft(passes), partial(self._drafted, ids, passes))
 
-    def _guess(self, job: DraftJob) -> list[int]:
-        """What the drafter says after `job.base`: its guesses while all is true, then words that aren't."""
-        truth, guesses, at = self.asked.case.truth, self.asked.guesses, len(job.base)
-        right = job.base == truth[:at]
-        ids: list[int] = []
-        for position in range(at, at + job.count):
-            true = truth[position] if position < len(truth) else None
-            token = guesses[position] if right and true is not None else another(true or 0)
-            ids.append(token)
-            if token in self._eos:
-                break
-            right = right and token == true
-        return ids
+    def _drafted(self, ids: list[int], passes: int) -> None:
+        end_ms = (self._timeline.now - self.started_at) * 1e3
+        self.session.figures.stage("draft", "edge", end_ms - self._edge.costs.draft(passes) * 1e3, end_ms)
+        self._tell(partial(self.session.drafted, ids))
 
 
 def _parts(size: int, count: int) -> Sequence[int]:

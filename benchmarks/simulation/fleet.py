@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks.simulation.cases import EOS, Acceptance, Case, draw_guesses
 from benchmarks.simulation.cloud import SimulatedCloud
 from benchmarks.simulation.costs import Costs
-from benchmarks.simulation.edge import Asked, SimulatedAnswer, SimulatedEdge
+from benchmarks.simulation.edge import Asked, SimulatedAnswer, SimulatedEdge, SimulatedLink
 from benchmarks.simulation.link import LinkFigures
 from benchmarks.simulation.target import TOKENIZER, KnownTarget
 from benchmarks.simulation.timeline import Timeline
@@ -27,12 +27,15 @@ _SLICE = 1.0  # virtual seconds between two looks at the progress
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How questions are answered, in the words of results."""
+    """How questions are answered, in the words of results.
+
+    A `draft_length` of 0 is the controller's choice, as is a `pace` of None.
+    """
 
     paradigm: str
     mode: str = ""
     drafts: bool = False
-    pace: Pace = Pace.EAGER
+    pace: Pace | None = Pace.EAGER
     patience_ms: int = 200
     draft_length: int = 0
 
@@ -45,6 +48,7 @@ class Mode:
 CLOUD_ONLY = Mode("cloud_only")
 EAGER = Mode("stream_to_cloud", "tokens-eager", drafts=True)
 PATIENT = Mode("stream_to_cloud", "tokens-patient", drafts=True, pace=Pace.PATIENT)
+AUTO = Mode("stream_to_cloud", "tokens-auto", drafts=True, pace=None)
 MODES = {mode.label: mode for mode in (CLOUD_ONLY, EAGER, PATIENT)}
 
 
@@ -72,8 +76,8 @@ class Arrivals:
 class Deployment:
     """What the fleet runs on.
 
-    `clients_per_edge` clients share an edge's drafter and link; edges are spread over `clouds` equal clouds, each of
-    one engine with `slots` sessions.
+    `clients_per_edge` clients share an edge's drafter and link, all edges one link if `shared_link`; edges are spread
+    over `clouds` equal clouds, each of one engine with `slots` sessions.
     """
 
     costs: Costs
@@ -82,6 +86,7 @@ class Deployment:
     clouds: int = 1
     max_ahead: int = 16
     clients_per_edge: int = 1
+    shared_link: bool = False
     limits: EngineLimits = field(default_factory=EngineLimits)
     tokens_per_frame: int = 256
 
@@ -149,13 +154,17 @@ class Fleet:
             for _ in range(on.clouds)
         ]
         self.clouds = [SimulatedCloud(self.timeline, target, on.costs, on.limits) for target in self._targets]
-        self.edges = [self._edge(index) for index in range(-(-self.clients // on.clients_per_edge))]
+        edges = -(-self.clients // on.clients_per_edge)
+        self.links = [self._link(index) for index in range(1 if on.shared_link else edges)]
+        self.edges = [
+            SimulatedEdge(self.timeline, self.clouds[index % on.clouds], on.costs, self.links[index % len(self.links)])
+            for index in range(edges)
+        ]
         self._settings = SessionSettings(max_ahead=on.max_ahead, drafts=self.mode.drafts)
         self._stop_at = 0.0
 
-    def _edge(self, index: int) -> SimulatedEdge:
-        on, rng = self.deployment, random.Random(f"{self.seed} link {index}")
-        return SimulatedEdge(self.timeline, self.clouds[index % on.clouds], on.costs, on.link, rng)
+    def _link(self, index: int) -> SimulatedLink:
+        return SimulatedLink(self.timeline, self.deployment.link, random.Random(f"{self.seed} link {index}"))
 
     def totals(self) -> Totals:
         """The clouds' counters up to now, all clouds together."""
@@ -216,12 +225,12 @@ class Fleet:
             session_id=f"{client:06d}-{number:025d}",  # as long as a daemon's
             question=self._prompts[index],
             max_tokens=max(64, len(case.truth)) if case.truth[-1] == EOS else len(case.truth),
-            pace=self.mode.pace,
+            pace=self.mode.pace or Pace.EAGER,
             patience_ms=self.mode.patience_ms,
             drafter=_DRAFTER if self.mode.drafts else DrafterInfo(),
         )
         guesses = case.guesses or draw_guesses(case.truth, self.questions.acceptance, rng)
-        asked = Asked(case, guesses, opening, self._settings, self.mode.draft_length)
+        asked = Asked(case, guesses, opening, self._settings, self.mode.draft_length, self.mode.pace)
         self.unfinished += 1
         edge = self.edges[client // self.deployment.clients_per_edge]
         SimulatedAnswer(edge, asked, _EOS, partial(self._ended, client, number, rng))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge.answering import DrafterModel
 
 _FRAMES = 8
+_AHEAD = 64  # longest wrong path
 
 
 def traced(cases: Sequence[Case], clips: Path | None = None, target: Path | None = None) -> list[Case]:
@@ -40,16 +41,20 @@ def traced(cases: Sequence[Case], clips: Path | None = None, target: Path | None
 def _traced(case: Case, clip: ClipQuestion | None, tokenizer: Tokenizer, drafter: DrafterModel) -> Case:
     if clip is None:
         return case
+    guesses, paths = guesses_of(clip, case.truth, drafter)
     return replace(
         case,
         text_tokens=target_prompt(case.question, tokenizer).text_length,
-        guesses=guesses_of(clip, case.truth, drafter),
+        guesses=guesses,
+        paths=paths,
         places=places_of(clip.video),
     )
 
 
-def guesses_of(clip: ClipQuestion, truth: Sequence[int], model: DrafterModel) -> tuple[int, ...]:
-    """The drafter's next token after each true prefix of an answer."""
+def guesses_of(
+    clip: ClipQuestion, truth: Sequence[int], model: DrafterModel
+) -> tuple[tuple[int, ...], dict[int, tuple[int, ...]]]:
+    """The drafter's next token after each true prefix of an answer, and how it goes on after each wrong one."""
     from common.types import SamplingParams
     from edge.drafter import Drafter
     from edge.eventgpt.prompt import prompt_ids
@@ -59,15 +64,18 @@ def guesses_of(clip: ClipQuestion, truth: Sequence[int], model: DrafterModel) ->
     events = load_events(str(clip.events), start_us=0, duration_us=config.window_us)
     canvas = (events.height, events.width) if config.canvas == "sensor" else None
     vocabulary = min(model.tokenizer.vocab_size, model.model.vocab_size)
-    drafter = Drafter(model.model, sampling=SamplingParams(), vocab_size=vocabulary, max_tokens=len(truth) + 1)
+    drafter = Drafter(model.model, sampling=SamplingParams(), vocab_size=vocabulary, max_tokens=len(truth) + _AHEAD)
     prompt = prompt_ids(clip.question, model.tokenizer, config.prompt_template)
     drafter.prefill(prompt, list(raster(events, frames=config.frames, canvas=canvas)))
     guesses: list[int] = []
+    paths: dict[int, tuple[int, ...]] = {}
     for position, token in enumerate(truth):
         guesses += drafter.draft(1)
+        if guesses[-1] != token:
+            paths[position] = (guesses[-1], *drafter.draft(_AHEAD))
         drafter.commit(position, [token])
     drafter.close()
-    return tuple(guesses)
+    return tuple(guesses), paths
 
 
 def places_of(video: Path) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,7 +16,7 @@ from benchmarks.simulation.acceptance import rate_of_runs
 from benchmarks.simulation.cases import ByPosition, Case
 from benchmarks.simulation.choices import cases_of_runs
 from benchmarks.simulation.costs import Costs
-from benchmarks.simulation.fleet import MODES, Arrivals, Deployment, Fleet, Mode, Questions
+from benchmarks.simulation.fleet import MODES, Arrivals, Deployment, Fleet, Mode, Outcome, Questions
 from benchmarks.simulation.link import LinkFigures
 from benchmarks.simulation.traces import shipped_tokens_per_frame, traced
 from common.errors import InputError, SettingsError
@@ -25,18 +25,22 @@ from common.shipped import shipped_drafter
 
 FIGURES = ("ttft_ms", "tpot_ms", "total_ms", "target_passes")
 TOLERANCE = 0.10
-_SEEDS = 5  # of drawn guesses, where they weren't traced
+_SEEDS = 20  # where something is drawn: guesses that weren't traced, jitter, loss
 _PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One figure of one group of runs: medians, replayed and simulated. `off` is the difference over the replayed."""
+    """One figure of one group of runs: medians, replayed and simulated.
+
+    `runs` are those compared; `overran` were left out, because a stage took this machine longer than the profile says.
+    """
 
     label: str
     clients: int
     figure: str
     runs: int
+    overran: int
     replayed: float
     simulated: float
 
@@ -81,6 +85,11 @@ def compare(record: Record, where: str) -> list[Difference]:
     runs = [run for run in record.runs if run.label in MODES and run.replayed]
     if not runs:
         raise InputError(f"{where} has no replayed runs of {', '.join(MODES)}: make it with `replay`")
+    if all(_overran(run) for run in runs):
+        raise InputError(
+            f"in every run of {where} a stage took longer than its profile says: the machine was too busy, or the "
+            "profile is too fast for it; replay again, or with a slower profile"
+        )
     times = _times(record, runs)
     cases = _cases(record, runs, where)
     drafting = [run for run in runs if run.drafted]
@@ -89,7 +98,7 @@ def compare(record: Record, where: str) -> list[Difference]:
     for run in runs:
         groups.setdefault((run.label, int(run.extra.get("clients", 1))), []).append(run)
     differences = []
-    for (label, clients), group in groups.items():
+    for (label, clients), group in sorted(groups.items(), key=lambda item: (list(MODES).index(item[0][0]), item[0][1])):
         fleets = _simulate(MODES[label], clients, group, cases, acceptance, times, record.meta)
         differences += _differences(label, clients, group, fleets)
     return differences
@@ -104,8 +113,14 @@ def _times(record: Record, runs: Sequence[Run]) -> StageTimes:
 
 
 def _cases(record: Record, runs: Sequence[Run], where: str) -> list[Case]:
-    """The questions with traces of clip and drafter, where the drafter was the shipped one and the clips are its."""
+    """The questions in the order in which they were asked, with traces of clip and drafter.
+
+    Those only where the drafter was the shipped one, and the clips are.
+    """
     cases = cases_of_runs(runs, where)
+    asked = [tuple(one) for one in (record.meta.get("plan") or {}).get("questions", ())]
+    if asked:
+        cases.sort(key=lambda case: asked.index((case.clip, case.question)))
     drafter = (record.meta.get("models") or {}).get("drafter") or {}
     if drafter.get("fingerprint") == model_facts(shipped_drafter())["fingerprint"]:
         return traced(cases)
@@ -125,27 +140,35 @@ def _simulate(
     asked = {(run.clip, run.question) for run in group}
     chosen = [case for case in cases if (case.clip, case.question) in asked]
     on = Deployment(
-        Costs(times, load_s=_load_s(group)),
+        Costs(times, load_s=_load_s(group, times)),
         LinkFigures.of(_link(group)),
-        slots=int((meta.get("layout") or {}).get("sessions", 8)),
+        slots=max(8, clients),
+        shared_link=True,
         tokens_per_frame=shipped_tokens_per_frame(),
     )
-    seeds = 1 if all(case.guesses for case in chosen) else _SEEDS
-    arrivals = Arrivals(think_s=_PAUSE_S, start_s=0.0, each=len(chosen))
-    if clients > 1:
-        arrivals = replace(arrivals, think_s=0.0)
+    drawn = on.link.jitter or on.link.loss or not all(case.guesses for case in chosen)
+    seeds = _SEEDS if drawn else 1
+    arrivals, duration = Arrivals(think_s=_PAUSE_S, start_s=0.0, each=len(chosen)), 1e6
+    if _is_load(group):
+        arrivals, duration = Arrivals(think_s=0.0, start_s=0.0), float(meta["seconds"])
     fleets = [
         Fleet(on, mode, Questions(chosen, acceptance, in_turn=True), clients, arrivals, seed) for seed in range(seeds)
     ]
     for fleet in fleets:
-        fleet.run(3_600.0)
+        fleet.run(duration)
     return fleets
 
 
-def _load_s(group: Sequence[Run]) -> float:
-    """What reading events and clip took there: no profile pads it, so it is measured, not modelled."""
-    times = [s["end_ms"] - s["start_ms"] for run in group for s in run.stages if s["name"] == "load"]
-    return median(times) / 1e3 if times else 0.0
+def _is_load(group: Sequence[Run]) -> bool:
+    """True if these are runs of `capacity`: clients that ask without pauses for a while, over one link."""
+    return "clients" in group[0].extra
+
+
+def _load_s(group: Sequence[Run], times: StageTimes) -> float:
+    """What reading (and, where no profile pads it, rasterising) took there: it isn't modelled, so it is measured."""
+    names = ("load",) if times.drafter.rasterise_ms else ("load", "rasterise")
+    ends = [[span["end_ms"] for span in run.stages if span["name"] in names] for run in group]
+    return median(max(one, default=0.0) for one in ends) / 1e3
 
 
 def _link(group: Sequence[Run]) -> LinkProfile | None:
@@ -155,12 +178,37 @@ def _link(group: Sequence[Run]) -> LinkProfile | None:
     return LinkProfile.from_dict(link) if link else None
 
 
+def _overran(run: Run) -> bool:
+    return bool(run.extra.get("replay_overruns"))
+
+
 def _differences(label: str, clients: int, group: Sequence[Run], fleets: Sequence[Fleet]) -> list[Difference]:
-    reports: list[Mapping[str, Any]] = [o.report for fleet in fleets for o in fleet.outcomes if not o.failure]
+    """Medians over the runs that didn't overrun, and over what was simulated for the same questions."""
+    kept = [run for run in group if not _overran(run)]
+    outcomes = [o for fleet in fleets for o in fleet.outcomes if not o.failure]
     found = []
     for figure in FIGURES:
-        replayed = [value for run in group if (value := getattr(run, figure)) is not None]
-        simulated = [value for report in reports if (value := report[figure]) is not None]
-        if replayed and simulated:
-            found.append(Difference(label, clients, figure, len(replayed), median(replayed), median(simulated)))
+        pairs = [
+            (float(value), simulated)
+            for run in kept
+            if (value := getattr(run, figure)) is not None
+            and (simulated := _simulated([o for o in outcomes if _same(o, run)], figure)) is not None
+        ]
+        if pairs:
+            replayed, simulated = (median(side) for side in zip(*pairs, strict=True))
+            overran = len(group) - len(kept)
+            found.append(Difference(label, clients, figure, len(pairs), overran, replayed, simulated))
     return found
+
+
+def _same(outcome: Outcome, run: Run) -> bool:
+    """True if the simulated answer stands for this run: the same client's same turn, or the same question."""
+    if "clients" in run.extra:
+        return (outcome.client, outcome.number) == (run.extra["client"], run.repetition)
+    return (outcome.case.clip, outcome.case.question) == (run.clip, run.question)
+
+
+def _simulated(outcomes: Sequence[Outcome], figure: str) -> float | None:
+    values: list[Any] = [o.report[figure] for o in outcomes]
+    numbers = [float(value) for value in values if value is not None]
+    return median(numbers) if numbers else None
