@@ -80,8 +80,10 @@ def window_at(outage: Outage, now: float) -> tuple[float, float]:
         return start, end
     if outage.every_s is None:
         return float("inf"), float("inf")
-    shift = int((now - end) // outage.every_s + 1) * outage.every_s
-    return start + shift, end + shift
+    turns = int((now - end) // outage.every_s + 1)
+    if end + turns * outage.every_s <= now:  # rounding
+        turns += 1
+    return start + turns * outage.every_s, end + turns * outage.every_s
 
 
 def work_until(start: float, work: float, outages: Sequence[Outage]) -> float:

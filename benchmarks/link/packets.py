@@ -6,7 +6,6 @@ is then under way for the one-way delay. Packets never overtake each other.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import deque
 from dataclasses import dataclass
@@ -16,6 +15,9 @@ from pathlib import Path
 from benchmarks.link.lines import Line, RateLine, TraceLine
 from benchmarks.link.profile import LinkProfile
 from benchmarks.link.trace import load_trace
+
+
+_LARGEST_BLOCK = 20_000.0
 
 
 class Direction(Enum):
@@ -44,8 +46,8 @@ class LossPattern:
     def __init__(self, probability: float, random_: random.Random) -> None:
         self._probability = probability
         self._random = random_
-        self._block = max(100, math.ceil(5.0 / probability)) if probability else 1
-        self._owed = 0.0
+        self._block = int(min(_LARGEST_BLOCK, max(100.0, 5.0 / probability))) if probability else 1
+        self._owed = random_.random()
         self._left: list[bool] = []
 
     def draw(self) -> bool:
