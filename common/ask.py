@@ -20,7 +20,10 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AskRequest:
-    """A question about a recording and its video: files that the daemon can read. `draft_length` 0 is adaptive."""
+    """A question about a recording and its video: files that the daemon can read, or a clip that it watches.
+
+    `draft_length` 0 is adaptive; `watch` names the clip, in place of the two paths.
+    """
 
     question: str
     events_path: str = ""
@@ -32,6 +35,30 @@ class AskRequest:
     patience_ms: int = 200
     draft_length: int = 0
     window_start_us: int = 0
+    watch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequest:
+    """A clip to be streamed ahead of its questions. `realtime`: at the recording's own pace, as a camera would."""
+
+    video_path: str
+    events_path: str = ""
+    realtime: bool = False
+    window_start_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """How far a watch has come; `at_ms` since it began."""
+
+    watch: str
+    frames_sent: int
+    frames: int
+    bytes_sent: int
+    complete: bool
+    drafter_ready: bool
+    at_ms: float
 
 
 @dataclass(frozen=True, slots=True)

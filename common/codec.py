@@ -16,7 +16,17 @@ from eventspec.v1 import speculation_pb2 as pb
 from eventspec.v1 import speculation_service_pb2 as service_pb
 from google.protobuf.message import DecodeError, Message
 
-from common.ask import Answer, AskEvent, AskRequest, EdgeStatus, Mode, Notice, Report
+from common.ask import (
+    Answer,
+    AskEvent,
+    AskRequest,
+    EdgeStatus,
+    Mode,
+    Notice,
+    Report,
+    WatchRequest,
+    WatchState,
+)
 from common.errors import MessageError
 from common.types import (
     Cancel,
@@ -464,6 +474,7 @@ def encode_ask(ask: AskRequest) -> bytes:
         patience_ms=ask.patience_ms,
         draft_length=ask.draft_length,
         window_start_us=ask.window_start_us,
+        watch=ask.watch,
     ).SerializeToString()
 
 
@@ -485,7 +496,32 @@ def decode_ask(data: bytes) -> AskRequest:
         patience_ms=m.patience_ms,
         draft_length=m.draft_length,
         window_start_us=m.window_start_us,
+        watch=m.watch,
     )
+
+
+def encode_watch(watch: WatchRequest) -> bytes:
+    """`WatchRequest` bytes."""
+    fields = {name: getattr(watch, name) for name in WatchRequest.__dataclass_fields__}
+    return edge_pb.WatchRequest(**fields).SerializeToString()
+
+
+def decode_watch(data: bytes) -> WatchRequest:
+    """A `WatchRequest`. Raises MessageError if malformed."""
+    m = _parse(edge_pb.WatchRequest, data)
+    return WatchRequest(m.video_path, m.events_path, m.realtime, m.window_start_us)
+
+
+def encode_watch_state(state: WatchState) -> bytes:
+    """`WatchResponse` bytes."""
+    fields = {name: getattr(state, name) for name in WatchState.__dataclass_fields__}
+    return edge_pb.WatchResponse(**fields).SerializeToString()
+
+
+def decode_watch_state(data: bytes) -> WatchState:
+    """A `WatchResponse`. Raises MessageError if malformed."""
+    m = _parse(edge_pb.WatchResponse, data)
+    return WatchState(**{name: getattr(m, name) for name in WatchState.__dataclass_fields__})
 
 
 def encode_ask_event(event: AskEvent) -> bytes:

@@ -149,6 +149,49 @@ def ask(
     _run_ask(edge, request, as_json)
 
 
+@app.command()
+def watch(
+    video: Annotated[Path, typer.Option(help="Video, for example an mp4.")],
+    questions: Annotated[
+        list[str] | None, typer.Argument(help="Asked once the clip is up. [the lines of the standard input, at once]")
+    ] = None,
+    events: Annotated[Path | None, typer.Option(help="Event recording of the same scene.")] = None,
+    edge: Annotated[str, typer.Option(help="Address of the edge daemon.")] = "127.0.0.1:50052",
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Stream at the recording's own pace, as a camera would.")
+    ] = False,
+    mode: Annotated[ModeChoice, typer.Option(help="Who answers.")] = ModeChoice.stream_to_cloud,
+    max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 64,
+    window_start_us: Annotated[
+        int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
+) -> None:
+    """Stream a clip to the cloud before its questions come, so that they find it prefilled; then ask about it.
+
+    Example: eventspec-edge watch --events clip.h5 --video clip.mp4 --realtime "What moves?" "How many are there?"
+    """
+    from common.ask import AskRequest, Mode, WatchRequest
+    from edge.watch_cli import run_watch
+
+    _check_range("max-tokens", max_tokens, 2**31)
+    _check_range("window-start-us", window_start_us, 2**63)
+    request = WatchRequest(
+        video_path=str(video.absolute()),
+        events_path=str(events.absolute()) if events else "",
+        realtime=realtime,
+        window_start_us=window_start_us,
+    )
+
+    def ask_about(watch_id: str, question: str) -> None:
+        if not as_json:
+            typer.echo(f"> {question}")
+        ask = AskRequest(question=question, mode=Mode(mode.value), max_tokens=max_tokens, watch=watch_id)
+        _run_ask(edge, ask, as_json)
+
+    run_watch(edge, request, questions or [], ask_about)
+
+
 def _check_range(name: str, value: int, limit: int) -> None:
     if not 0 <= value < limit:
         raise PromptError(f"{name} must be between 0 and {limit - 1}, not {value}")

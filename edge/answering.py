@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from common.ask import AskEvent, AskRequest, Mode, Report
+from common.ask import AskEvent, AskRequest, Mode, Report, WatchRequest, WatchState
 from common.errors import PromptError
 from common.replay import load_profile, replayed_label
 from common.tokenizer import Tokenizer
@@ -19,12 +19,14 @@ from common.types import DrafterInfo, Open
 from common.video import VIDEO_FRAMES
 from edge.config import EdgeSettings
 from edge.controller import DraftLength
+from edge.event_frames import read_event_frames
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession
 from edge.stages import StagedDrafter, Stages
 from edge.video import Clip, open_clip
 from edge.vision import ClipFeatures, VisionLoader
+from edge.watching import Watch, Watches, WatchTools
 from edge.worker import Drafting, DraftingThread
 
 if TYPE_CHECKING:
@@ -106,6 +108,17 @@ class Answering:
         self._vision = vision or VisionLoader(None, thread)
         self._clock = clock
         self._replay = load_profile(settings.replay) if settings.replay else None
+        tools = WatchTools(
+            drafter=drafter,
+            link=link,
+            thread=thread,
+            files=files,
+            max_video_bytes=settings.max_video_bytes,
+            max_answer_tokens=settings.max_answer_tokens,
+            replay=self._replay,
+            clock=clock,
+        )
+        self._watches = Watches(tools, limit=settings.sessions)
 
     async def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question; the last event is its report.
@@ -115,12 +128,14 @@ class Answering:
             EventSpecError: there is no answer, and why.
         """
         started = self._clock()
-        max_tokens = self._check(ask)
+        watch = self._watches.get(ask.watch) if ask.watch else None
+        max_tokens = self._check(ask, watch)
         drafts, cloud = ask.mode in _DRAFTING, ask.mode is not Mode.EDGE_ONLY
         stages = Stages(self._replay, clock=self._clock)
+        ahead = _ahead(watch)
         frames, video = await asyncio.gather(
-            self._event_frames(ask, stages) if drafts else _nothing(),
-            self._open_clip(ask, stages) if cloud else _nothing(),
+            self._event_frames(ask, stages) if drafts and watch is None else _nothing(),
+            self._open_clip(ask, stages, watch) if cloud else _nothing(),
         )
         session = EdgeSession(
             opening=Open(
@@ -131,6 +146,7 @@ class Answering:
                 pace=ask.pace,
                 patience_ms=ask.patience_ms,
                 drafter=self._drafter.info if drafts else DrafterInfo(),
+                clip=watch.id if watch is not None and cloud else "",
             ),
             settings=self._settings.session(drafts=drafts, cloud=cloud),
             eos_token_ids=self._drafter.eos_token_ids,
@@ -141,7 +157,8 @@ class Answering:
             session,
             link=self._link if cloud else None,
             thread=self._thread,
-            prepare=self._drafter.prepare(ask, frames, max_tokens, stages) if frames is not None else None,
+            prepare=self._preparation(ask, frames, max_tokens, stages, watch if drafts else None),
+            prepare_after=watch.drafter_ready.wait if watch is not None and drafts else None,
             video=Features(video.header, video.frames) if isinstance(video, ClipFeatures) else video,
             decode=self._drafter.tokenizer.decode,
             clock=self._clock,
@@ -153,13 +170,37 @@ class Answering:
         finally:
             if isinstance(video, ClipFeatures):
                 await video.close()
-        yield Report(self._report(ask, session, stages))
+        if watch is not None and cloud:
+            session.figures.uplink_bytes["video"] += watch.claim_bytes()
+        yield Report({**self._report(ask, session, stages), "ahead": ahead})
 
-    def _check(self, ask: AskRequest) -> int:
+    def watch(self, watch: WatchRequest) -> AsyncGenerator[WatchState, None]:
+        """Stream a clip, and take it in, ahead of its questions; for as long as this is iterated."""
+        return self._watches.watch(watch)
+
+    def _preparation(
+        self,
+        ask: AskRequest,
+        frames: list[NDArray[Any]] | None,
+        max_tokens: int,
+        stages: Stages,
+        watch: Watch | None,
+    ) -> Callable[[], Drafting] | None:
+        if watch is not None:
+            return lambda: watch.drafter.take(ask.question, ask.sampling, stages)
+        return self._drafter.prepare(ask, frames, max_tokens, stages) if frames is not None else None
+
+    def _check(self, ask: AskRequest, watch: Watch | None) -> int:
         if not ask.question.strip():
             raise PromptError("the question is empty: ask something")
         if ask.max_tokens < 1:
             raise PromptError("max-tokens must be at least 1")
+        if watch is not None:
+            if ask.mode is Mode.EDGE_VISION:
+                raise PromptError("a watched clip goes up as video: edge_vision needs --video")
+            if ask.mode in _DRAFTING and not watch.request.events_path:
+                raise PromptError("this clip is watched without events, nobody can draft: use --mode cloud_only")
+            return min(ask.max_tokens, self._settings.max_answer_tokens)
         if ask.mode in _DRAFTING and not ask.events_path:
             raise PromptError("name an event recording with --events (or use --mode cloud_only)")
         if ask.mode is not Mode.EDGE_ONLY and not ask.video_path:
@@ -168,21 +209,11 @@ class Answering:
 
     async def _event_frames(self, ask: AskRequest, stages: Stages) -> list[NDArray[Any]]:
         config = self._drafter.model.config
-        planned_ms = stages.replay.drafter.rasterise_ms if stages.replay is not None else 0.0
+        return await read_event_frames(ask.events_path, ask.window_start_us, config, stages, self._files)
 
-        def work() -> list[NDArray[Any]]:
-            from edge.events import load_events, raster
-
-            window_us = config.window_us
-            with stages.span("load"):
-                events = load_events(ask.events_path, start_us=ask.window_start_us, duration_us=window_us)
-            canvas = (events.height, events.width) if config.canvas == "sensor" else None
-            with stages.span("rasterise", planned_ms):
-                return list(raster(events, frames=config.frames, canvas=canvas))
-
-        return await asyncio.get_running_loop().run_in_executor(self._files, work)
-
-    async def _open_clip(self, ask: AskRequest, stages: Stages) -> Video | ClipFeatures:
+    async def _open_clip(self, ask: AskRequest, stages: Stages, watch: Watch | None) -> Video | ClipFeatures:
+        if watch is not None:  # only sent if the cloud has lost it
+            return Video(watch.clip.header, watch.clip.packets)
         if ask.mode is not Mode.EDGE_VISION:
             return await self._open_video(ask, stages)
         vision, clip = await asyncio.gather(self._vision.get(stages), self._load_clip(ask, stages))
@@ -229,6 +260,20 @@ class Answering:
         if mode is Mode.CLOUD_ONLY:
             return cloud
         return edge if mode is Mode.EDGE_ONLY else replayed_label(edge, cloud)
+
+
+def _ahead(watch: Watch | None) -> dict[str, Any] | None:
+    """How far a watched clip had come when the question was asked."""
+    if watch is None:
+        return None
+    state = watch.state()
+    return {
+        "frames_sent": state.frames_sent,
+        "frames": state.frames,
+        "bytes_sent": state.bytes_sent,
+        "complete": state.complete,
+        "drafter_ready": state.drafter_ready,
+    }
 
 
 async def _nothing() -> None:

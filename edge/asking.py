@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import grpc
 
 from common import codec
-from common.ask import AskEvent, AskRequest, EdgeStatus
+from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchState
 from common.errors import LinkError
 from common.rpc import channel_options, error_of_status
 
@@ -25,6 +25,24 @@ def ask_daemon(address: str, ask: AskRequest) -> Iterator[AskEvent]:
         try:
             for data in stream:
                 yield codec.decode_ask_event(data)
+        except grpc.RpcError as error:
+            raise _explained(error, address) from error
+        finally:
+            stream.cancel()
+
+
+def watch_daemon(address: str, watch: WatchRequest) -> Generator[WatchState, None, None]:
+    """How the watch comes on; it lasts until the generator is closed.
+
+    Raises:
+        LinkError: no daemon at `address`.
+        EventSpecError: what the daemon says is wrong.
+    """
+    with grpc.insecure_channel(address, options=channel_options()) as channel:
+        stream = channel.unary_stream(f"/{codec.EDGE_SERVICE}/Watch")(codec.encode_watch(watch))
+        try:
+            for data in stream:
+                yield codec.decode_watch_state(data)
         except grpc.RpcError as error:
             raise _explained(error, address) from error
         finally:

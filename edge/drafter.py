@@ -19,8 +19,10 @@ from common.sampling import choose
 from common.types import SamplingParams
 from edge.eventgpt.inputs import EventFrames, TokenIds, as_ids
 from edge.eventgpt.model import EventGPT
+from edge.eventgpt.prompt import placeholder_position
 
 GREEDY = SamplingParams()
+_QUESTION_ROOM = 256  # positions kept for a question that hasn't come yet
 
 
 class Drafter:
@@ -61,6 +63,7 @@ class Drafter:
         self._answer: list[int] = []
         self._last_hidden: Tensor | None = None  # of the last stored position, [1, hidden]
         self._hidden: list[Tensor] = []
+        self._ahead: tuple[list[int], int] | None = None  # ids up to the events, and the positions that they take
 
     @property
     def position(self) -> int:
@@ -107,8 +110,67 @@ class Drafter:
         length = embeddings.shape[0]
         self._reserve(length)
         self._answer, self._hidden, self.drafted = [], [], []
-        self._prompt_length, self._stored = length, 0
+        self._prompt_length, self._stored, self._ahead = length, 0, None
         self._feed(embeddings)
+
+    @property
+    def prepared(self) -> bool:
+        """True if `prefill_question` may follow."""
+        return self._ahead is not None and not self._closed
+
+    @torch.inference_mode()
+    def prefill_ahead(self, prompt_ids: TokenIds, *, features: Tensor) -> float:
+        """Take in what precedes the question: the prompt up to the end of the events.
+
+        Args:
+            prompt_ids: ids of a prompt with any question.
+            features: what `model.encode` made of the events.
+
+        Returns:
+            The share of that prompt that is stored now.
+        """
+        self._check_open()
+        ids = as_ids(prompt_ids, self._model.device)
+        place = placeholder_position(ids[0].tolist())
+        if place is None:
+            raise PromptError("a prompt without events has nothing to take in ahead of its question")
+        embeddings = self._embed_prompt(ids, features)
+        self._reserve(embeddings.shape[0] + _QUESTION_ROOM)
+        length = place + features.shape[-2]
+        self._answer, self._hidden, self.drafted = [], [], []
+        self._prompt_length, self._stored = length, 0
+        self._feed(embeddings[:length])
+        self._ahead = ids[0, : place + 1].tolist(), length
+        self._last_hidden = None  # nothing to draft from yet
+        return length / embeddings.shape[0]
+
+    @torch.inference_mode()
+    def prefill_question(self, prompt_ids: TokenIds, sampling: SamplingParams) -> float:
+        """Take in the rest of a prompt whose events were taken in ahead; any earlier answer is forgotten.
+
+        Returns:
+            The share of the prompt that this stored.
+
+        Raises:
+            SessionError: nothing was taken in ahead.
+            PromptError: the prompt begins otherwise, or is too long.
+        """
+        self._check_open()
+        if self._ahead is None:
+            raise SessionError("nothing was taken in ahead of this question: use prefill")
+        begin, stored = self._ahead
+        ids = as_ids(prompt_ids, self._model.device)[0].tolist()
+        if ids[: len(begin)] != begin:
+            raise PromptError("the prompt's beginning isn't the one that was taken in ahead")
+        rest = ids[len(begin) :]
+        length = stored + len(rest)
+        if self._storage is None or length >= self._storage.capacity:
+            raise PromptError(f"the prompt takes {length} positions: ask shorter")
+        self.sampling = sampling
+        self._answer, self._hidden, self.drafted = [], [], []
+        self._prompt_length, self._stored = length, stored
+        self._feed(self._embed(rest))
+        return len(rest) / length
 
     @torch.inference_mode()
     def draft(self, count: int) -> list[int]:

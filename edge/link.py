@@ -7,7 +7,7 @@ come out as `LinkError`, refusals by the cloud as the error they stand for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,6 +21,9 @@ from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 
 # Packets are gathered into messages of about this size, so that the stream can be interrupted and paced.
 _VIDEO_MESSAGE_BYTES = 64 << 10
+
+
+Sent = Callable[[int, int], None]  # (frames, bytes) that a message carried
 
 
 class Stream(Protocol):
@@ -47,6 +50,11 @@ class Link(Protocol):
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
         """Stream a video; returns the bytes on the wire. Raises LinkError, or the cloud's refusal."""
+
+    async def stream_video(
+        self, clip_id: str, header: VideoHeader, packets: AsyncIterable[VideoPacket], sent: Sent
+    ) -> int:
+        """Stream a video as its packets come; `sent` hears of each message's packets and bytes. As `send_video`."""
 
     async def send_features(
         self, session_id: str, header: FeaturesHeader, features: AsyncIterable[FrameFeatures]
@@ -161,6 +169,22 @@ class GrpcLink:
 
         async def messages() -> AsyncIterator[bytes]:
             for data in _video_messages(session_id, header, packets):
+                yield data
+
+        return await self._send_video(messages())
+
+    async def stream_video(
+        self, clip_id: str, header: VideoHeader, packets: AsyncIterable[VideoPacket], sent: Sent
+    ) -> int:
+        """Stream a video as its packets come, each in a message of its own."""
+
+        async def messages() -> AsyncIterator[bytes]:
+            data = codec.encode_video_header(clip_id, header)
+            sent(0, len(data))
+            yield data
+            async for packet in packets:
+                data = codec.encode_video_packets((packet,))
+                sent(int(packet.shown), len(data))
                 yield data
 
         return await self._send_video(messages())

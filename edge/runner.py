@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,7 +52,11 @@ class Features:
 
 
 class AnswerRunner:
-    """One answer. `prepare` runs in the drafter's thread and returns a drafter that has its prompt and events."""
+    """One answer.
+
+    `prepare` runs in the drafter's thread, once `prepare_after` is over, and returns a drafter that has its prompt and
+    events.
+    """
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class AnswerRunner:
         link: Link | None,
         thread: DraftingThread,
         prepare: Callable[[], Drafting] | None,
+        prepare_after: Callable[[], Awaitable[Any]] | None = None,
         video: Video | Features | None,
         decode: Callable[[list[int]], str],
         clock: Clock = time.monotonic,
@@ -69,6 +74,7 @@ class AnswerRunner:
         self._link = link
         self._thread = thread
         self._prepare = prepare
+        self._prepare_after = prepare_after
         self._video = video
         self._decode = decode
         self._clock = clock
@@ -135,6 +141,8 @@ class AnswerRunner:
 
     async def _prepare_drafter(self, prepare: Callable[[], Drafting]) -> None:
         try:
+            if self._prepare_after is not None:
+                await self._prepare_after()
             self._drafter = await self._thread.run(prepare)
         except Exception as error:
             self._drafter_failed(error)

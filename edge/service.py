@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from common import codec
-from common.ask import AskEvent, AskRequest, EdgeStatus
+from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchState
 from common.errors import CapacityError, EventSpecError
 from common.rpc import abort
 
@@ -20,6 +20,9 @@ class Answers(Protocol):
 
     def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question."""
+
+    def watch(self, watch: WatchRequest) -> AsyncGenerator[WatchState, None]:
+        """Stream a clip ahead of its questions."""
 
 
 class EdgeService:
@@ -39,6 +42,7 @@ class EdgeService:
             codec.EDGE_SERVICE,
             {
                 "Ask": grpc.unary_stream_rpc_method_handler(self.ask),
+                "Watch": grpc.unary_stream_rpc_method_handler(self.watch),
                 "Status": grpc.unary_unary_rpc_method_handler(self.status),
             },
         )
@@ -56,6 +60,15 @@ class EdgeService:
             await abort(context, error)
         finally:
             self._running -= 1
+
+    async def watch(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[bytes]:
+        """A clip, watched for as long as the caller listens."""
+        try:
+            async with contextlib.aclosing(self._answers.watch(codec.decode_watch(request))) as states:
+                async for state in states:
+                    yield codec.encode_watch_state(state)
+        except EventSpecError as error:
+            await abort(context, error)
 
     async def status(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """How the daemon is."""

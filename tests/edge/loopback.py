@@ -107,6 +107,11 @@ class LoopLink:
         await self.engine.send(session_id, Frames(pixels))
         return size
 
+    async def stream_video(
+        self, clip_id: str, header: VideoHeader, packets: AsyncIterable[VideoPacket], sent: Callable[[int, int], None]
+    ) -> int:
+        raise LinkError("no videos ahead of their questions here")
+
     async def send_features(
         self, session_id: str, header: FeaturesHeader, features: AsyncIterable[FrameFeatures]
     ) -> int:

@@ -21,7 +21,7 @@ MODE_EDGE_ONLY: Mode
 MODE_EDGE_VISION: Mode
 
 class AskRequest(_message.Message):
-    __slots__ = ("question", "events_path", "video_path", "mode", "sampling", "max_tokens", "pace", "patience_ms", "draft_length", "window_start_us")
+    __slots__ = ("question", "events_path", "video_path", "mode", "sampling", "max_tokens", "pace", "patience_ms", "draft_length", "window_start_us", "watch")
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     EVENTS_PATH_FIELD_NUMBER: _ClassVar[int]
     VIDEO_PATH_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class AskRequest(_message.Message):
     PATIENCE_MS_FIELD_NUMBER: _ClassVar[int]
     DRAFT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     WINDOW_START_US_FIELD_NUMBER: _ClassVar[int]
+    WATCH_FIELD_NUMBER: _ClassVar[int]
     question: str
     events_path: str
     video_path: str
@@ -42,7 +43,38 @@ class AskRequest(_message.Message):
     patience_ms: int
     draft_length: int
     window_start_us: int
-    def __init__(self, question: _Optional[str] = ..., events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., sampling: _Optional[_Union[_speculation_pb2.SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[_speculation_pb2.Pace, str]] = ..., patience_ms: _Optional[int] = ..., draft_length: _Optional[int] = ..., window_start_us: _Optional[int] = ...) -> None: ...
+    watch: str
+    def __init__(self, question: _Optional[str] = ..., events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., sampling: _Optional[_Union[_speculation_pb2.SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[_speculation_pb2.Pace, str]] = ..., patience_ms: _Optional[int] = ..., draft_length: _Optional[int] = ..., window_start_us: _Optional[int] = ..., watch: _Optional[str] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("events_path", "video_path", "realtime", "window_start_us")
+    EVENTS_PATH_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_PATH_FIELD_NUMBER: _ClassVar[int]
+    REALTIME_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_START_US_FIELD_NUMBER: _ClassVar[int]
+    events_path: str
+    video_path: str
+    realtime: bool
+    window_start_us: int
+    def __init__(self, events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., realtime: bool = ..., window_start_us: _Optional[int] = ...) -> None: ...
+
+class WatchResponse(_message.Message):
+    __slots__ = ("watch", "frames_sent", "frames", "bytes_sent", "complete", "drafter_ready", "at_ms")
+    WATCH_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_SENT_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_SENT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    DRAFTER_READY_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    watch: str
+    frames_sent: int
+    frames: int
+    bytes_sent: int
+    complete: bool
+    drafter_ready: bool
+    at_ms: float
+    def __init__(self, watch: _Optional[str] = ..., frames_sent: _Optional[int] = ..., frames: _Optional[int] = ..., bytes_sent: _Optional[int] = ..., complete: bool = ..., drafter_ready: bool = ..., at_ms: _Optional[float] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("committed_text", "provisional_text", "at_ms")

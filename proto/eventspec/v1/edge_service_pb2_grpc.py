@@ -40,6 +40,11 @@ class EdgeServiceStub(object):
                 request_serializer=eventspec_dot_v1_dot_edge__service__pb2.AskRequest.SerializeToString,
                 response_deserializer=eventspec_dot_v1_dot_edge__service__pb2.AskResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/eventspec.v1.EdgeService/Watch',
+                request_serializer=eventspec_dot_v1_dot_edge__service__pb2.WatchRequest.SerializeToString,
+                response_deserializer=eventspec_dot_v1_dot_edge__service__pb2.WatchResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/eventspec.v1.EdgeService/Status',
                 request_serializer=eventspec_dot_v1_dot_edge__service__pb2.StatusRequest.SerializeToString,
@@ -53,6 +58,13 @@ class EdgeServiceServicer(object):
 
     def Ask(self, request, context):
         """One question.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Streams a clip ahead of its questions; it may be asked about for as long as this call lasts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +84,11 @@ def add_EdgeServiceServicer_to_server(servicer, server):
                     servicer.Ask,
                     request_deserializer=eventspec_dot_v1_dot_edge__service__pb2.AskRequest.FromString,
                     response_serializer=eventspec_dot_v1_dot_edge__service__pb2.AskResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=eventspec_dot_v1_dot_edge__service__pb2.WatchRequest.FromString,
+                    response_serializer=eventspec_dot_v1_dot_edge__service__pb2.WatchResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -107,6 +124,33 @@ class EdgeService(object):
             '/eventspec.v1.EdgeService/Ask',
             eventspec_dot_v1_dot_edge__service__pb2.AskRequest.SerializeToString,
             eventspec_dot_v1_dot_edge__service__pb2.AskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/eventspec.v1.EdgeService/Watch',
+            eventspec_dot_v1_dot_edge__service__pb2.WatchRequest.SerializeToString,
+            eventspec_dot_v1_dot_edge__service__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,
