@@ -31,7 +31,7 @@ class Share:
         n, z = self.drafted, 1.96
         middle = (self.rate + z * z / (2 * n)) / (1 + z * z / n)
         half = z * sqrt(self.rate * (1 - self.rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return (max(0.0, middle - half), min(1.0, middle + half))
+        return (max(0.0, min(self.rate, middle - half)), min(1.0, max(self.rate, middle + half)))
 
 
 @dataclass(frozen=True, slots=True)

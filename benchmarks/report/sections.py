@@ -25,13 +25,14 @@ _FULL = 4
 
 
 def chosen(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Those shown in full: all of a family of up to four, of a larger one the link in the middle."""
+    """Those shown in full: all of a family of up to four, of a larger one and of a sweep the link in the middle."""
     families: dict[object, list[Comparison]] = {}
     for comparison in comparisons:
         families.setdefault(comparison.setting.family, []).append(comparison)
     found = []
     for family in families.values():
-        found += family if len(family) <= _FULL else [_middle(family)]
+        few = len(family) <= _FULL and family[0].setting.command != "sweep"
+        found += family if few else [_middle(family)]
     return found
 
 

@@ -24,7 +24,7 @@ _MAP = "PuOr"  # orange below 1, violet above: told apart by all eyes
 def draw_heat(grids: Sequence[Grid]) -> Figure:
     """The grids of one label beside each other (one a metric), on one scale of colours."""
     rows = max(len(grid.uplinks) for grid in grids)
-    figure = new_figure(1.35 + 0.5 * rows)
+    figure = new_figure(1.35 + 0.5 * max(rows, 3))
     panels = figure.subplots(1, len(grids), squeeze=False)[0]
     reach = _reach(grids)
     norm = TwoSlopeNorm(0.0, -reach, reach)
