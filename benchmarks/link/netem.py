@@ -69,8 +69,8 @@ def kernel_has_netem() -> bool:
     return subprocess.run([sys.executable, "-c", program, *command], capture_output=True, check=False).returncode == 0
 
 
-def run_tool(command: Sequence[str]) -> None:
-    """Run `ip` or `tc`.
+def run_tool(command: Sequence[str]) -> str:
+    """Run `ip` or `tc`; returns what it printed.
 
     Raises:
         SettingsError: it isn't there, or it failed; with its own words.
@@ -81,3 +81,4 @@ def run_tool(command: Sequence[str]) -> None:
         raise SettingsError(f"{command[0]} can't be run ({error.strerror}): install iproute2") from error
     if done.returncode != 0:
         raise SettingsError(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout

@@ -7,7 +7,13 @@ import os
 import sys
 
 from benchmarks.link.child_side import read_line, say, stay_behind
-from benchmarks.link.kernel import configure_interface, network_namespace, new_network_namespace, within
+from benchmarks.link.kernel import (
+    configure_interface,
+    enter_network_namespace,
+    network_namespace,
+    new_network_namespace,
+    within,
+)
 from benchmarks.link.namespaces import CLOUD_ADDRESS, EDGE_ADDRESS, kill_inhabitants, prepare_namespace
 from benchmarks.link.netem import NOTES, netem_arguments, run_tool
 from benchmarks.link.packets import Direction
@@ -43,6 +49,7 @@ def main() -> None:
         home = network_namespace()
         profile = LinkProfile.from_dict(json.loads(read_line()))
         edge, cloud = spaces = [new_network_namespace(), new_network_namespace()]
+        enter_network_namespace(home)
         uplink, downlink = (netem_arguments(profile, direction) for direction in Direction)
         notes = join_sides(edge, cloud, uplink, downlink)
     except (EventSpecError, OSError, ValueError) as error:

@@ -16,7 +16,6 @@ from benchmarks.link.lines import Line, RateLine, TraceLine
 from benchmarks.link.profile import LinkProfile
 from benchmarks.link.trace import load_trace
 
-
 _LARGEST_BLOCK = 20_000.0
 
 

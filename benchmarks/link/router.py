@@ -49,8 +49,7 @@ def find_interface(where: str) -> str:
         network = ipaddress.ip_network(where, strict=False)
     except ValueError as error:
         raise SettingsError(f"{where!r} is no network: {error}") from error
-    listing = subprocess.run(["ip", "-j", "addr"], capture_output=True, check=True)
-    for interface in json.loads(listing.stdout):
+    for interface in json.loads(run_tool(["ip", "-j", "addr"])):
         for address in interface["addr_info"]:
             if ipaddress.ip_address(address["local"]) in network:
                 return str(interface["ifname"])

@@ -16,6 +16,7 @@ from benchmarks.link.child_side import read_line, say, stay_behind
 from benchmarks.link.kernel import (
     be_punctual,
     configure_interface,
+    enter_network_namespace,
     network_namespace,
     new_network_namespace,
     open_tun,
@@ -56,6 +57,7 @@ def main() -> None:
         queues = {direction: make_queue(profile, direction) for direction in Direction}
         edge_space, edge, notes = _make_side("edge", EDGE_ADDRESS)
         cloud_space, cloud, _ = _make_side("cloud", CLOUD_ADDRESS)
+        enter_network_namespace(home)
     except (EventSpecError, OSError, ValueError) as error:
         say({"error": str(error)})
         sys.exit(1)
