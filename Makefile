@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
-SOURCES := common edge cloud training benchmarks tests
+SOURCES := common edge cloud training benchmarks tests docker
 
-.PHONY: help demo test check format proto clean
+.PHONY: help demo test test-docker check format proto clean
 
 help: ## Show this help.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ demo: $(VENV)/.runtime ## Start an edge and a cloud on this machine and ask abou
 test: $(VENV)/.dev ## Run the whole suite.
 	$(BIN)/python -m pytest
 
+test-docker: $(VENV)/.dev ## Build the images, measure over three links in docker compose; needs a Docker engine.
+	EVENTSPEC_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker
+
 check: $(VENV)/.dev ## Lint, types, import contracts, the contract's lint, and that generated code is current.
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -45,4 +48,4 @@ proto: $(VENV)/.dev ## Regenerate the code of the contract.
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/eventspec/v1/*.proto
 
 clean: ## Remove what was installed and built.
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist artifacts .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -2,7 +2,8 @@
 # Used by the Dockerfiles, in stages that images only copy from.
 #   install.sh venv LIST...     makes /opt/eventspec and installs those lists of requirements into it
 #   install.sh add LIST...      installs further lists; what that adds or changes is gathered in /added
-#   install.sh project          installs eventspec itself from /build/source; gathered in /added too
+#   install.sh wheel            makes a wheel of eventspec itself, from /build/source into /build/wheel
+#   install.sh project          installs that wheel; gathered in /added too
 set -eu
 
 venv=/opt/eventspec
@@ -40,6 +41,10 @@ venv)
     slim
     ;;
 add) gather install $(lists "$@") ;;
-project) gather install --no-deps /build/source ;;
+wheel)
+    python3 -m venv /build/venv
+    /build/venv/bin/pip wheel --quiet --no-deps -w /build/wheel /build/source
+    ;;
+project) gather install --no-deps /build/wheel/*.whl ;;
 *) echo "install.sh: what is $what?" >&2 && exit 2 ;;
 esac

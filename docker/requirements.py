@@ -1,7 +1,7 @@
-"""Splits the project's requirements into lists that image builds install in layers, the same ones in several images.
+"""Splits the project's requirements into lists that image builds install in layers, the same in several images.
 
-`python3 requirements.py pyproject.toml FOLDER` writes `core.txt` (what every command needs), `shared.txt` (what edge and
-cloud both need), and one list for each extra, whole.
+`python3 requirements.py pyproject.toml FOLDER` writes `core.txt` (what every command needs), `shared.txt` (what edge
+and cloud both need), and one list for each extra, whole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def flatten(requirements: Sequence[str], project: str, extras: Mapping[str, Sequence[str]]) -> list[str]:
-    """Requirements with the project's own extras (`project[a,b]`) replaced by what they stand for, sorted, each once."""
+    """Requirements, sorted, each once; the project's own extras (`project[a,b]`) are replaced by what they hold."""
     found: set[str] = set()
     for requirement in requirements:
         own = re.fullmatch(rf"{re.escape(project)}\[([^\]]*)\]", requirement.replace(" ", ""))

@@ -1,0 +1,74 @@
+"""What the end-to-end latency test holds results against. Pure; `docker/README.md` has the bounds' table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+
+from benchmarks.link.profile import LinkProfile
+from benchmarks.paradigms.statistics import by_label, paired_ratios
+from benchmarks.results import Run
+
+RATIO_BOUNDS = (0.2, 2.0)
+PATIENT_BOUNDS = (0.2, 5.0)  # waits for drafts: up to a round trip for each verification
+BASE = "cloud_only"
+
+
+def wrong_round_trip(profile: LinkProfile, round_trips_ms: Sequence[float]) -> str | None:
+    """Why measured round trips aren't the profile's; None if they are: the median within 10 % + 3 ms."""
+    middle, wanted = median(round_trips_ms), profile.rtt_ms
+    allowed = 0.1 * wanted + 3.0
+    if abs(middle - wanted) <= allowed:
+        return None
+    return f"{profile.name}: a round trip takes {middle:.1f} ms, not {wanted:g} ms (+- {allowed:.1f})"
+
+
+def wrong_answers(runs: Sequence[Run]) -> list[str]:
+    """Questions whose lossless answers differ in token ids, or that some lossless paradigm didn't answer."""
+    lossless = [run for run in runs if run.lossless]
+    labels = set(by_label(lossless))
+    ids: dict[tuple[str, str], dict[str, set[tuple[int, ...]]]] = {}
+    for run in lossless:
+        ids.setdefault((run.clip, run.question), {}).setdefault(run.label, set()).add(tuple(run.token_ids))
+    found = []
+    for (clip, question), by in ids.items():
+        if missing := labels - set(by):
+            found.append(f"{clip}, {question!r}: no answer of {', '.join(sorted(missing))}")
+        if len(set().union(*by.values())) != 1 or () in set().union(*by.values()):
+            found.append(f"{clip}, {question!r}: {by}")
+    return found
+
+
+def wrong_times(profile: LinkProfile, runs: Sequence[Run]) -> list[str]:
+    """Times that can't be: nothing the cloud says comes sooner than a round trip, and ratios stay within bounds."""
+    groups = by_label(run for run in runs if run.lossless)
+    found = []
+    floor = 0.9 * (profile.rtt_ms - profile.jitter_ms)
+    for label, group in groups.items():
+        soonest = min(run.ttft_ms if run.ttft_ms is not None else 0.0 for run in group)
+        if soonest < floor:
+            found.append(f"{label}: a token after {soonest:.1f} ms, before a round trip of the link ({floor:.1f} ms)")
+        ratio = median(paired_ratios(group, groups[BASE], lambda run: run.total_ms))
+        low, high = PATIENT_BOUNDS if label.endswith("-patient") else RATIO_BOUNDS
+        if not low <= ratio <= high:
+            found.append(f"{label}: total time is {ratio:.2f} of {BASE}'s, outside {low} to {high}")
+    return found
+
+
+def wrong_growth(by_round_trip: Sequence[tuple[float, Sequence[Run]]]) -> list[str]:
+    """Links whose longer round trip doesn't show: from one to the next, `cloud_only` takes at least half of it more.
+
+    Args:
+        by_round_trip: round trip in milliseconds and the runs over that link, in rising order.
+    """
+    found = []
+    for (near, nearer), (far, farther) in pairwise(by_round_trip):
+        more = median(_ttfts(farther)) - median(_ttfts(nearer))
+        if more < 0.5 * (far - near):
+            found.append(f"first tokens come {more:.1f} ms later where the round trip is {far - near:.1f} ms longer")
+    return found
+
+
+def _ttfts(runs: Sequence[Run]) -> list[float]:
+    return [run.ttft_ms for run in runs if run.label == BASE and run.ttft_ms is not None]
