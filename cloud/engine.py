@@ -106,6 +106,8 @@ class Engine:
         match message:
             case Draft():
                 session.offer(self._with_ids(session, message))
+                if session.last_draft_id == message.draft_id:
+                    session.work_since = now
             case Frames():
                 self._take_frames(session_id, message)
             case VideoFailed(text):

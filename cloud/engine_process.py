@@ -18,7 +18,7 @@ import zmq
 
 from cloud.config import EngineSettings
 from cloud.engine import Engine
-from cloud.engine_wire import BROKEN, OUT, READY, STOP, pack, unpack, unpack_message
+from cloud.engine_wire import BROKEN, EDGE, OUT, READY, STOP, pack, unpack, unpack_message
 from cloud.messages import Output
 from cloud.replayed import ReplayBook
 from common import codec
@@ -67,7 +67,8 @@ class EngineLoop:
             message = unpack_message(kind, extra, body)
             if self._book is not None:
                 self._book.take_in(session_id, message)
-            self._send(self._engine.handle(session_id, message, time.monotonic()))
+            arrived = extra[0] if kind == EDGE and extra else time.monotonic()
+            self._send(self._engine.handle(session_id, message, arrived))
 
     def _send(self, outputs: list[Output]) -> None:
         for output in outputs if self._book is None else map(self._book.stamp, outputs):

@@ -1,10 +1,12 @@
 """Messages between front and engine process: two ZeroMQ frames each, a msgpack head and raw bytes. No pickle.
 
 The head is `[kind, session_id, ...]`. Bytes are the contract's own wherever the message is the edge's or for the edge.
+An edge's message bears the time at which it came: it may have to wait for a pass, and both processes share one clock.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgpack
@@ -45,7 +47,7 @@ def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
         case OpenClip():
             return pack(CLIP, session_id)
         case _:
-            return pack(EDGE, session_id, body=codec.encode_edge_message(message))
+            return pack(EDGE, session_id, time.monotonic(), body=codec.encode_edge_message(message))
 
 
 def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:

@@ -68,6 +68,7 @@ class Session:
     reason: FinishReason | None = None
     parked_since: float | None = None
     waiting_since: float = 0.0
+    work_since: float = 0.0  # when the newest work came: a draft, or the end of the pass before
     target_passes: int = 0
     stale_drafts: int = 0
     last_draft_id: int = 0
@@ -78,7 +79,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.epoch = self.open.epoch
-        self.waiting_since = self.opened_at
+        self.waiting_since = self.work_since = self.opened_at
         self._append(self.open.committed)
         self._finish_if_complete()
 
@@ -226,8 +227,8 @@ class Session:
         self.kv_length = feed.start + feed.known + accepted
         self._advance(tokens)
         self.target_passes += 1
-        queue_us = max(0, round((now - self.waiting_since) * 1e6))
-        self.waiting_since = now
+        queue_us = max(0, round((now - self.work_since) * 1e6))
+        self.waiting_since, self.work_since = now, now + forward_us / 1e6
         return Commit(
             start_position=start,
             token_ids=tuple(tokens),
@@ -277,7 +278,7 @@ class Session:
         """A new stream takes over: returns what the edge doesn't hold yet. The caller has checked `can_resume`."""
         self.epoch = again.epoch
         self.parked_since = None
-        self.waiting_since = now
+        self.waiting_since = self.work_since = now
         self._seen, self._stash, self.pending = {}, [], []
         missing = self.committed[len(again.committed) :]
         return Commit(len(again.committed), tuple(missing)) if missing else None

@@ -254,6 +254,28 @@ def test_a_patient_session_decodes_alone_at_its_deadline(bench: Bench) -> None:
     assert len(bench.answer()) == 5
 
 
+def test_the_queue_told_is_the_newest_drafts_not_the_time_that_the_cloud_waited_for_it(bench: Bench) -> None:
+    bench.open(pace=Pace.PATIENT, patience_ms=5_000)
+    bench.prefill()
+    bench.now += 0.2  # the link's round trip: nothing is due
+    bench.draft(truth()[1:3])
+    bench.step(0.03)
+    assert bench.heard(Commit)[-1].timings.queue_us == 30_000
+    bench.draft(truth()[4:6])
+    bench.now += 0.5  # the engine is busy with others
+    bench.draft(truth()[6:8], prefix=truth()[:6])
+    bench.step(0.01)
+    last = bench.heard(Commit)[-1]
+    assert (last.draft_id, last.timings.queue_us) == (3, 10_000)
+
+
+def test_without_drafts_the_queue_counts_from_the_end_of_the_pass_before(bench: Bench) -> None:
+    bench.open()
+    bench.prefill()
+    bench.step(0.025)
+    assert bench.heard(Commit)[-1].timings.queue_us == 25_000 - 1_000  # the fake forward takes a millisecond
+
+
 # --------------------------------------------------------------------------------------- limits and capacity
 
 
