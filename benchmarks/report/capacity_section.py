@@ -19,14 +19,13 @@ def capacity_section(capacities: Sequence[Capacity]) -> Section:
     """A picture, sentences and a folded table for every file that has fleets."""
     blocks: list[Block] = []
     for place, capacity in enumerate(capacities):
-        foot = f"{capacity.command}: {link_name(capacity.link)} ({capacity.backend})"
-        blocks.append(Heading(foot, f"replayed: {capacity.replayed}" if capacity.replayed else ""))
-        blocks += _words(capacity)
+        heading, said = heading_of(capacity), gains(capacity)
+        blocks += [heading, *said]
         caption = f"Objective of goodput: {capacity.objective}." if capacity.objective else ""
         caption += " Dotted: theory's number of clients, with the round trip." if capacity.bounds else ""
-        alt = "; ".join(line for said in _words(capacity) if isinstance(said, Said) for line in said.lines)
+        alt = " ".join(line for one in said for line in one.lines)
         draw = partial(_draw, capacity)
-        blocks.append(Picture(f"capacity-{place + 1}", caption, alt, draw, foot, capacity.replayed))
+        blocks.append(Picture(f"capacity-{place + 1}", caption, alt, draw, heading.text, capacity.replayed))
         blocks.append(_table(capacity))
     if not blocks:
         blocks.append(Text("Left out: no file counts clients (see capacity and simulate).", missing=True))
@@ -39,12 +38,18 @@ def _draw(capacity: Capacity) -> Figure:
     return draw_capacity(capacity)
 
 
-def _words(capacity: Capacity) -> list[Block]:
+def heading_of(capacity: Capacity) -> Heading:
+    """Its command, link and backend, marked where it is replayed."""
+    text = f"{capacity.command}: {link_name(capacity.link)} ({capacity.backend})"
+    return Heading(text, f"replayed: {capacity.replayed}" if capacity.replayed else "")
+
+
+def gains(capacity: Capacity) -> list[Said]:
     """Stream-to-cloud against cloud only: largest throughput and goodput, and clients within the objective."""
     base = next((curve for curve in capacity.curves if curve.label == BASELINE), None)
     streams = [curve for curve in capacity.curves if curve.label.partition("/")[0] == STREAM]
     if base is None or not streams:
-        return [Text("Cloud only or stream to cloud is missing here, so nothing is said of gains.", missing=True)]
+        return [Said("note", ("Cloud only or stream to cloud is missing here, so nothing is said of gains.",))]
     lines: dict[str, list[str]] = {}
     for stream in streams:
         for figure, name in (("tokens_per_s", "tokens a second"), ("goodput_per_s", "answers a second in time")):

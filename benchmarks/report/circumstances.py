@@ -33,7 +33,7 @@ def what_was_run(sources: Sources) -> Section:
             Text(f"{title}: {'; or '.join(known)}.") if known else Text(f"{title}: not recorded.", missing=True)
         )
         if len(known) > 1:
-            blocks.append(Said("note", (f"{title} differ between files: compare within one file only.",)))
+            blocks.append(Said("note", (f"{title.rstrip('s')}s differ between files: compare within one file only.",)))
     busy = _busy(sources.items)
     blocks += [busy] if busy else []
     measured = _measured(sources.items)
@@ -41,9 +41,21 @@ def what_was_run(sources: Sources) -> Section:
     backends = dict.fromkeys(run.backend for run in sources.runs if run.backend)
     blocks += [Text(f"Link backend {BACKENDS.get(name, f'{name}: not known to this version')}") for name in backends]
     notes = dict.fromkeys(str(note) for source in sources.items for note in source.record.meta.get("notes") or ())
-    lines = tuple(f"{note.rstrip('.')}." for note in (*notes, *sources.notes))
+    lines = _grouped([*notes, *sources.notes])
     blocks += [Said("note", lines)] if lines else []
     return Section("run", "What was run", tuple(blocks))
+
+
+def _grouped(notes: Sequence[str]) -> tuple[str, ...]:
+    """The notes, one of those that begin alike (such as of a sweep's points) for all of them."""
+    kinds: dict[str, list[str]] = {}
+    for note in notes:
+        kinds.setdefault(" ".join(note.split()[:3]), []).append(note.rstrip("."))
+    more = {
+        kind: f" ({len(alike) - 1} more notes of this kind)" if len(alike) > 2 else "" for kind, alike in kinds.items()
+    }
+    shown_ones = [(note, more[kind]) for kind, alike in kinds.items() for note in (alike[:1] if more[kind] else alike)]
+    return tuple(f"{note}{rest}." for note, rest in shown_ones)
 
 
 def _runs_table(items: Sequence[Source]) -> Table:
@@ -69,7 +81,10 @@ def _runs_table(items: Sequence[Source]) -> Table:
 
 def _when(sources: Sequence[Source]) -> str:
     times = sorted(str(source.record.meta["created"])[:16].replace("T", " ") for source in sources if _created(source))
-    return "not recorded" if not times else times[0] if times[0] == times[-1] else f"{times[0]} to {times[-1]}"
+    if not times or times[0] == times[-1]:
+        return times[0] if times else "not recorded"
+    same_day = times[0][:10] == times[-1][:10]
+    return f"{times[0]} to {times[-1][11:] if same_day else times[-1]}"
 
 
 def _created(source: Source) -> bool:
@@ -147,7 +162,9 @@ def _measured(items: Sequence[Source]) -> Table | None:
     unique = tuple(dict.fromkeys(rows))
     if not unique:
         return None
-    return Table(("command", "asked of the link", "measured on it"), unique, words=3, folded=len(unique) > 4)
+    return Table(
+        ("command", "asked of the link", "measured on it"), unique, "What the links really gave", 3, len(unique) > 4
+    )
 
 
 def paradigms(sources: Sources) -> Section:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.report.blocks import Block, Contents, Heading, Said, Section, Text
 from benchmarks.report.capacity import capacities_of
-from benchmarks.report.capacity_section import capacity_section
+from benchmarks.report.capacity_section import capacity_section, gains, heading_of
 from benchmarks.report.circumstances import lossless, paradigms, reading, what_was_run
 from benchmarks.report.comparison import Comparison, compare
 from benchmarks.report.findings import findings_of
@@ -48,4 +48,6 @@ def _in_short(sources: Sources, comparisons: list[Comparison]) -> Section:
         blocks += [Said(finding.tone, finding.lines) for finding in findings.items]
     if not comparisons:
         blocks.append(Text("Left out: nothing here compares paradigms, so nothing is said of winning.", missing=True))
+    for capacity in capacities_of(sources.items):
+        blocks += [heading_of(capacity), *(said for said in gains(capacity) if said.tone != "note")]
     return Section("short", "In short", tuple(blocks))

@@ -178,3 +178,25 @@ def test_help_imports_nothing_heavy() -> None:
     code = "import sys, benchmarks.report.command; print({'torch', 'numpy', 'matplotlib', 'jinja2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_notes_that_begin_alike_are_told_once() -> None:
+    notes = [f"colocated runs with {n} tokens" for n in range(4)] + ["each process has a thread"]
+    text = page(contents(record([run()], notes=notes)))
+    assert text.count("colocated runs with") == 1
+    assert "3 more notes of this kind" in text
+    assert "each process has a thread." in text
+
+
+def test_a_busy_machine_is_told() -> None:
+    busy = record([run()], machine={"cpu": "x", "cores_usable": 2, "load_1min": 7.5})
+    calm = record([run()], machine={"cpu": "x", "cores_usable": 2, "load_1min": 0.5})
+    assert "load of up to 7.5 on 2 cores" in page(contents(busy))
+    assert "busy" not in page(contents(calm))
+
+
+def test_machines_differ_by_what_they_are_not_by_their_load() -> None:
+    first, second = (record([run()], machine={"cpu": "x", "load_1min": load}) for load in (0.1, 0.2))
+    assert "Machines differ" not in page(contents(first, second))
+    other = record([run(total_ms=2.0)], machine={"cpu": "y"})
+    assert "Machines differ between files" in page(contents(first, other))
