@@ -10,13 +10,13 @@ from functools import partial
 import numpy as np
 
 from benchmarks.simulation.costs import Costs
-from benchmarks.simulation.target import PIXELS, KnownTarget
+from benchmarks.simulation.target import PIXELS, KnownTarget, WorkClock, paced
 from benchmarks.simulation.timeline import Call, Timeline, Workers
 from cloud.engine import Engine, EngineLimits
 from cloud.messages import EngineMessage, Frames, Output
 from common.types import CloudMessage
 
-GROUP = 4  # frames that the front hands on at a time (`cloud/service.py`)
+GROUP = 4  # frames that the front hands on at a time (`common/frame_groups.py`)
 
 Deliver = Callable[[CloudMessage], None]
 
@@ -27,13 +27,13 @@ class SimulatedCloud:
     def __init__(
         self, timeline: Timeline, target: KnownTarget, costs: Costs, limits: EngineLimits | None = None
     ) -> None:
-        self.engine = Engine(target, limits)
+        self._work = WorkClock()
+        self.engine = Engine(paced(target, costs.times, self._work), limits)
         self.busy_s = 0.0
         self.decoding = Workers(timeline, costs.times.video.workers)
         self._timeline = timeline
-        self._target = target
         self._costs = costs
-        self._inbox: deque[tuple[str, EngineMessage]] = deque()
+        self._inbox: deque[tuple[str, EngineMessage, float]] = deque()
         self._edges: dict[str, Deliver] = {}
         self._videos: dict[str, list[Call]] = {}
         self._busy = False
@@ -58,7 +58,7 @@ class SimulatedCloud:
 
     def receive(self, session_id: str, message: EngineMessage) -> None:
         """A message has reached the engine's queue."""
-        self._inbox.append((session_id, message))
+        self._inbox.append((session_id, message, self._timeline.now))
         if not self._busy:
             self._turn()
 
@@ -73,8 +73,9 @@ class SimulatedCloud:
         self._busy = True
         now = self._timeline.now
         while self._inbox:
-            session_id, message = self._inbox.popleft()
-            self._deliver(self.engine.handle(session_id, message, now))
+            session_id, message, arrived = self._inbox.popleft()
+            at = now if isinstance(message, Frames) else arrived  # the front stamps what comes from edges
+            self._deliver(self.engine.handle(session_id, message, at))
         due = self.engine.next_due()
         if due is None or due > now:
             self._busy = False
@@ -82,7 +83,7 @@ class SimulatedCloud:
                 self._set_alarm(due)
             return
         outputs = self.engine.step(now)
-        took = self._target.take_spent() + self._costs.step_s
+        took = self._work.take() + self._costs.step_s
         self.busy_s += took
         self._timeline.after(took, partial(self._stepped, outputs))
 
@@ -113,7 +114,7 @@ class SimulatedCloud:
 
 
 class VideoReceiver:
-    """Decodes one video as its messages come, and hands the target's frames on in groups, as `cloud/service.py` does.
+    """Decodes one video as its messages come; hands the target's frames on in groups, as `common/frame_groups.py`.
 
     `places` are the shares of the video after which each of the target's frames is decoded.
     """

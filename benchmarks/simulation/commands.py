@@ -60,7 +60,7 @@ def simulate(
     clouds: Annotated[int, typer.Option(min=1, help="Equal clouds that share the clients.")] = 1,
     clients_per_edge: Annotated[int, typer.Option(min=1, help="Clients that share a drafter and a link.")] = 1,
     shared_link: Annotated[bool, typer.Option("--shared-link", help="One link for all, not one for each.")] = False,
-    draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive.")] = 0,
+    draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: the edge's own choice.")] = 0,
     max_ahead: Annotated[int, typer.Option(min=1, help="Drafted tokens beyond the committed ones.")] = 16,
     patience: Annotated[int, typer.Option(min=0, max=5000, metavar="MS", help="How long tokens-patient waits.")] = 200,
     load: Annotated[float, typer.Option(min=0, metavar="MS", help="Reading a recording, beyond the profile.")] = 30.0,

@@ -1,4 +1,4 @@
-"""What work costs in virtual time: a replay profile's stages, and what no profile pads."""
+"""What work costs in virtual time: a replay profile's stages (the target's: `target.py`), and what no profile pads."""
 
 from __future__ import annotations
 
@@ -42,11 +42,3 @@ class Costs:
         """The cloud decodes a share of a video and preprocesses the target's frames among it."""
         video = self.times.video
         return (video.decode_share_ms(share) + video.preprocess_frames_ms(frames)) / 1e3
-
-    def vision(self, frames: int) -> float:
-        """The target's vision side encodes so many frames at once."""
-        return self.times.video.vision.at(frames) / 1e3
-
-    def step(self, prompt_rows: float, answer_rows: int, sessions: int) -> float:
-        """One packed forward."""
-        return self.times.step_ms(prompt_rows, answer_rows, sessions) / 1e3

@@ -150,8 +150,7 @@ class Fleet:
         self._prompts = prompts
         by_prompt = dict(zip(prompts, self.questions.cases, strict=True))
         self._targets = [
-            KnownTarget(on.costs, by_prompt, slots=on.slots, tokens_per_frame=on.tokens_per_frame)
-            for _ in range(on.clouds)
+            KnownTarget(by_prompt, slots=on.slots, tokens_per_frame=on.tokens_per_frame) for _ in range(on.clouds)
         ]
         self.clouds = [SimulatedCloud(self.timeline, target, on.costs, on.limits) for target in self._targets]
         edges = -(-self.clients // on.clients_per_edge)
