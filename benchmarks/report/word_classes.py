@@ -68,8 +68,13 @@ def _is_step(step: object) -> bool:
 
 
 def word_classes(runs: Iterable[Run], classify: Classify, training: TrainingRates | None) -> WordClasses:
-    """Count the checked positions of all stream-to-cloud runs by class."""
+    """Count the checked positions of all stream-to-cloud runs by class, each position of an answer once.
+
+    A drafter that is right at a position after a right prefix is so in every repetition and over every link: to count
+    them all would feign a precision that isn't there.
+    """
     counts: dict[str, list[int]] = {}
+    seen: set[tuple[str, str, int, float, int]] = set()
     told = 0
     for run in runs:
         checked = checked_positions(run) if run.paradigm == STREAM else []
@@ -78,6 +83,10 @@ def word_classes(runs: Iterable[Run], classify: Classify, training: TrainingRate
             continue
         told += 1
         for position, right in checked:
+            place = (run.clip, run.question, run.seed, run.temperature, position)
+            if place in seen:
+                continue
+            seen.add(place)
             count = counts.setdefault(classes[position], [0, 0])
             count[0] += right
             count[1] += 1

@@ -82,13 +82,20 @@ def test_a_trace_that_makes_no_sense_tells_nothing(trace: Any) -> None:
 
 
 def test_classes_count_only_runs_that_are_classified() -> None:
-    runs = [traced([[1.0, 2, 2, 1]], 2), traced([[1.0, 1, 1, 1]], 1), run()]
+    runs = [traced([[1.0, 1, 1, 1]], 1), traced([[1.0, 2, 2, 1]], 2), run()]
     found = word_classes(runs, lambda ids, question: ["shape", "colour"] if len(ids) == 2 else [], None)
     assert found.runs == 1
     assert {share.name: (share.accepted, share.drafted) for share in found.shares} == {
         "shape": (1, 1),
         "colour": (0, 1),
     }
+
+
+def test_a_position_counts_once_however_often_it_was_asked() -> None:
+    again = [traced([[1.0, 2, 2, 1]], 2) for _ in range(5)]
+    found = word_classes(again, lambda ids, question: ["shape", "colour"], None)
+    assert found.runs == 5
+    assert [share.drafted for share in found.shares] == [1, 1]
 
 
 def test_the_shipped_pairs_own_figures_are_read() -> None:
