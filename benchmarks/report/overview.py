@@ -96,8 +96,8 @@ def _by_class(classes: WordClasses) -> list[Block]:
         most, least = classes.shares[0], classes.shares[-1]
         words.append(
             f"Bars: {plural(classes.runs, 'answer')} of stream to cloud above, counting drafts on a right prefix, up "
-            f"to the first miss of a pass, each position of an answer once, with 95 % intervals; most: {most.name} ({most.rate:.0%}), least: "
-            f"{least.name} ({least.rate:.0%})."
+            "to the first miss of a pass, each position of an answer once, with 95 % intervals; most: "
+            f"{most.name} ({most.rate:.0%}), least: {least.name} ({least.rate:.0%})."
         )
     if training is not None:
         mark, other = ("Diamonds", "; not of these runs") if classes.shares else ("Bars", ", not of these runs")
