@@ -28,7 +28,29 @@ from common.types import Pace, SamplingParams
 from edge.asking import daemon_status
 from tests.e2e.pairs import ask, children, engine_of, family, talkative
 
-LONG = 300
+LONG = 150
+# a pass takes this long at least: an answer that a good drafter knows must still last until it is struck
+PACED = """
+name = "paced"
+about = "every pass of the target takes its time"
+sources = ["this test"]
+[drafter]
+vision_ms = 0
+prefill_ms = 0
+token_ms = 0
+prompt_tokens = 100
+[target]
+step = [[1, 12]]
+session_ms = 0
+prompt_tokens = 150
+video_tokens = 136
+[video]
+decode_ms = 0
+preprocess_ms = 0
+vision = [[1, 1]]
+frames = 8
+workers = 2
+"""
 READY = 100.0  # seconds that a daemon may take to start on a machine that is busy with other things
 # `python -m edge`, also where this process ignores SIGINT (as jobs in the background do) and its children would too
 ASKER = """
@@ -50,16 +72,17 @@ def poll(condition: Callable[[], bool], timeout: float = 30.0) -> None:
 class Cloud:
     """A cloud with one session, which can be killed and comes back where it was."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, profile: Path) -> None:
         self._model = model
+        self._profile = profile
         self._daemon: DaemonProcess | None = None
         self._truths: dict[tuple[str, SamplingParams], list[int]] = {}
         self.address = "127.0.0.1:0"
 
     def begin(self) -> DaemonProcess:
         """Start it; not yet ready."""
-        # one draft token a pass: however well a drafter knows the answer, it takes long enough to be struck
-        arguments = ("--model", str(self._model), "--sessions", "1", "--threads", "1", "--max-draft", "1")
+        pace = ("--max-draft", "1", "--replay", str(self._profile))
+        arguments = ("--model", str(self._model), "--sessions", "1", "--threads", "1", *pace)
         self._daemon = start_cloud(*arguments, listen=self.address)
         return self._daemon
 
@@ -106,7 +129,8 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("talkative")
-    cloud = Cloud(talkative(shipped_target(), folder / "target"))
+    (folder / "paced.toml").write_text(PACED)
+    cloud = Cloud(talkative(shipped_target(), folder / "target"), folder / "paced.toml")
     drafter = ("--model", str(talkative(shipped_drafter(), folder / "drafter")), "--threads", "1")
     edges: list[DaemonProcess] = []
     try:
