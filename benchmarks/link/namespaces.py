@@ -33,7 +33,9 @@ def prepare_namespace() -> list[str]:
     missed = [path.rpartition("/")[2] for path, value in _TCP.items() if not set_sysctl(path, value)]
     control = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text(encoding="ascii").strip()
     notes = [f"TCP congestion control: {control}"]
-    return [*notes, f"TCP settings left as the machine has them: {', '.join(missed)}"] if missed else notes
+    if missed:
+        notes.append(f"TCP settings left as the machine has them: {', '.join(missed)}")
+    return notes
 
 
 def inhabitants(namespaces: Iterable[int]) -> list[int]:

@@ -104,10 +104,11 @@ class ProbeClient:
         count = max(1, min(_CONNECTIONS, round(filling / _PACKETS_EACH)))
         slow_start = self._rtt * (math.log2(max(2.0, filling / count / _FIRST_PACKETS)) + 2)
         warm = max(1.0, 1.5 * slow_start + 2 * queue_s)
+        seconds = max(BULK_SECONDS, 20 * self._rtt)  # bytes that waited for a lost one come in heaps
         self._ask(do="reset")
         mine = Arrivals()
         with self._many(count, "sink" if up else "source") as connections:
-            until = time.monotonic() + warm + BULK_SECONDS + 2 * self._rtt + 0.5
+            until = time.monotonic() + warm + seconds + 2 * self._rtt + 0.5
             work = _send_until if up else _receive_until
             threads = [threading.Thread(target=work, args=(c, until, mine)) for c in connections]
             for thread in threads:
@@ -116,7 +117,7 @@ class ProbeClient:
                 thread.join()
             arrivals = self._ask(do="counts")["streams"] if up else mine.as_dict()
         time.sleep(3 * self._rtt + 0.3)
-        return rate_mbps(arrivals, warm, BULK_SECONDS) * PACKET / TCP_PAYLOAD
+        return rate_mbps(arrivals, warm, seconds) * PACKET / TCP_PAYLOAD
 
     @contextmanager
     def _many(self, count: int, purpose: str) -> Iterator[list[socket.socket]]:
@@ -209,7 +210,7 @@ def measure(plan: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     rate = client.packet_rate if by_packets else client.stream_rate
     measured["rates_by"] = "UDP, more than the line takes" if by_packets else f"TCP, up to {_CONNECTIONS} connections"
     for name, up in (("uplink", True), ("downlink", False)):
-        say(f"{name}: {BULK_SECONDS:g} s of bulk by {measured['rates_by']}")
+        say(f"{name}: bulk by {measured['rates_by']}")
         measured[f"{name}_mbps"] = rate(up)
     measured["loss_pct"] = None
     if plan["udp"] is not None:
