@@ -149,8 +149,8 @@ class Stack:
 
 
 @contextmanager
-def running(artifacts: Path, first_profile: str) -> Iterator[Stack]:
-    """The built and started project. Afterwards its logs are in `artifacts`, and nothing of it runs or is left."""
+def running(artifacts: Path, first_profile: str, *, build: bool) -> Iterator[Stack]:
+    """The started project, built first if asked for. Afterwards logs are in `artifacts`, and nothing else is left."""
     artifacts.mkdir(exist_ok=True)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("EVENTSPEC_")},
@@ -163,7 +163,8 @@ def running(artifacts: Path, first_profile: str) -> Iterator[Stack]:
         stack = Stack(tuple(compose_command()), environment, artifacts, logs)
         stack.down()
         try:
-            stack.build(timeout=1500.0)
+            if build:
+                stack.build(timeout=1500.0)
             stack.up(first_profile)
             yield stack
         finally:
