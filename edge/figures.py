@@ -33,6 +33,11 @@ class Figures:
     stale_drafts: int = 0
     draft_tokens_made: int = 0
     draft_tokens_sent: int = 0
+    draft_jobs: int = 0
+    ahead_hits: int = 0
+    ahead_misses: int = 0
+    commits_off: int = 0
+    pass_s: float | None = None
     drafted_by_position: list[int] = field(default_factory=list)
     accepted_by_position: list[int] = field(default_factory=list)
     round_trips_ms: list[float] = field(default_factory=list)
@@ -65,8 +70,23 @@ class Figures:
         self.draft_tokens_sent += count
         self._sent_at[draft_id] = now
 
-    def commit(self, commit: Commit, fresh: int, now: float) -> None:
-        """A commit with `fresh` new tokens came down."""
+    def drafted_job(self, count: int) -> None:
+        """The drafter made `count` tokens."""
+        self.draft_jobs += 1
+        self.draft_tokens_made += count
+
+    def met_ahead(self, hit: bool) -> None:
+        """A commit met work that was drafted ahead of it, and left it valid or not."""
+        self.ahead_hits += hit
+        self.ahead_misses += not hit
+
+    def commit(self, commit: Commit, fresh: int, now: float) -> float | None:
+        """A commit with `fresh` new tokens came down.
+
+        Returns:
+            Seconds from its newest draft's departure to now, less its own pass: a round trip, and what the draft waited
+            for the pass before. None if it names no draft, or one that an earlier commit has named.
+        """
         if self.first_commit_at is None:
             self.first_commit_at = now
             self.free_drafts = self.draft_tokens_made
@@ -81,6 +101,8 @@ class Figures:
         if sent_at is not None:
             cloud_s = (commit.timings.queue_us + commit.timings.forward_us) / 1e6
             self.round_trips_ms.append(max(0.0, (now - sent_at - cloud_s) * 1e3))
+            return now - sent_at - commit.timings.forward_us / 1e6
+        return None
 
     def _verification(self, commit: Commit) -> None:
         self.verifications += 1
@@ -160,12 +182,26 @@ class Figures:
             "uplink_bytes": dict(self.uplink_bytes),
             "downlink_bytes": self.downlink_bytes,
             "free_drafts": self.free_drafts,
+            "ahead_hits": self.ahead_hits,
+            "ahead_misses": self.ahead_misses,
+            "draft_length_mean": _ratio(self.draft_tokens_made, self.draft_jobs),
+            "drafting_off_share": _ratio(self.commits_off, len(self._commits)),
+            "speculation_pays": None if (gain := self._gain(tokens)) is None else gain > 1.0,
+            "speculation_gain": gain,
             "commit_trace": [
                 [self._since_start(now), fresh, commit.drafted, commit.accepted] for now, commit, fresh in self._commits
             ],
             "replay_overruns": self.replay_overruns,
             "stages": [*self.stages, *self._cloud_stages()],
         }
+
+    def _gain(self, tokens: int) -> float | None:
+        """How many times as long the cloud alone would have taken: after its first token, a pass each."""
+        first, last = self.first_commit_at, self.last_commit_at
+        if not self.draft_jobs or self.alone or self.pass_s is None or first is None or last is None:
+            return None
+        total_s = self.finished_at - self.started_at
+        return round((total_s - (last - first) + (tokens - 1) * self.pass_s) / total_s, 4) if total_s > 0 else None
 
     def _since_start(self, at: float | None) -> float | None:
         return None if at is None else round((at - self.started_at) * 1e3, 3)

@@ -32,7 +32,6 @@ from common.types import (
     FinishReason,
     Open,
     Opened,
-    Pace,
     Progress,
 )
 from edge.controller import DraftLength
@@ -142,6 +141,9 @@ class EdgeSession:
     _drafter_ready: bool = False
     _drafter_error: EventSpecError | None = None
     _job: DraftJob | None = None
+    _job_began: float = 0.0
+    _compared: int = 0  # committed tokens that the drafter's own were held against, or that it was told
+    _run_start: int = 0  # behind the last one that it got wrong
     _connect_pending: bool = False
     _actions: list[Action] = field(default_factory=list)
 
@@ -175,8 +177,11 @@ class EdgeSession:
         if self._job is None or self.phase is Phase.DONE:
             return
         job, self._job = self._job, None
+        if self.figures.draft_jobs:  # the first one begins with a token that the prompt's pass has paid for
+            self.length.estimates.job(len(ids), now - self._job_began)
         self.belief = [*job.base, *ids]
-        self.figures.draft_tokens_made += len(ids)
+        self.figures.drafted_job(len(ids))
+        self._compare()
         if self._consistent and len(self.belief) > len(self.committed):
             self.figures.provisional(now)
             self._send_draft(now)
@@ -207,6 +212,19 @@ class EdgeSession:
     def _consistent(self) -> bool:
         return self.belief[: len(self.committed)] == self.committed
 
+    def _compare(self) -> bool:
+        """Learn how right the drafter was about what is committed now; False if it was wrong."""
+        if self.belief[: self._compared] != self.committed[: self._compared]:
+            return True  # it is about an answer that is known to be wrong
+        for position in range(self._compared, min(len(self.belief), len(self.committed))):
+            right = self.belief[position] == self.committed[position]
+            self.length.estimates.checked_token(position - self._run_start, right)
+            self._compared = position + 1
+            if not right:
+                self._run_start = position + 1
+                return False
+        return True
+
     def _next_job(self, now: float) -> None:
         wanted = self.settings.drafts or self.phase is Phase.ALONE
         if not (wanted and self._drafter_ready) or self._job is not None or self.phase is Phase.DONE:
@@ -220,19 +238,20 @@ class EdgeSession:
         count = self._room(base)
         if count > 0:
             self.figures.rollbacks += position < len(self.belief)
-            self._job = DraftJob(position, base[position:], count, base)
+            if not self._consistent:
+                self._compared = len(self.committed)  # the drafter is told
+            self._job, self._job_began = DraftJob(position, base[position:], count, base), now
             self._actions.append(self._job)
 
     def _room(self, base: Sequence[int]) -> int:
         if self._complete(base) is not None:
             return 0
         room = self.opening.max_tokens - len(base)
-        if self.phase is not Phase.ALONE:
-            ahead = len(base) - len(self.committed)
-            room = min(room, self.settings.max_ahead - ahead)
-            if self.opening.pace is Pace.EAGER:  # nobody waits for the first draft after a rollback: short, so soon
-                room = min(room, max(2, ahead))
-        return min(self.length.length, room)
+        if self.phase is Phase.ALONE:
+            return min(self.length.length, room)
+        ahead = len(base) - len(self.committed)
+        room = min(room, self.settings.max_ahead - ahead)
+        return min(self.length.count(ahead, len(self.committed), self.opening.pace), room)
 
     def _send_draft(self, now: float) -> None:
         if self.phase is not Phase.STREAMING:
@@ -263,7 +282,7 @@ class EdgeSession:
         self.figures.introduced_at = now
         opening = replace(self.opening, epoch=self._epoch, committed=tuple(self.committed))
         self._actions.append(Send(opening))
-        if self._epoch == 0:
+        if self._epoch == 0 and not self.opening.clip:
             self._actions.append(SendVideo())
 
     def received(self, message: CloudMessage, now: float) -> None:
@@ -286,10 +305,12 @@ class EdgeSession:
         if self._epoch > 0:
             self.figures.resumes += 1
             self._actions.append(Tell("connected again; going on where the answer was"))
-            if message.video_needed:
-                self._actions.append(SendVideo())
+        if message.video_needed and (self._epoch > 0 or self.opening.clip):
+            self._actions.append(SendVideo())
         self.phase = Phase.STREAMING
         self._fruitless += 1
+        if self.figures.introduced_at is not None:
+            self.length.estimates.round_trip(now - self.figures.introduced_at)
         self.figures.opened(message, now)
         self._lost_since = None
         self.length.limit(message.max_draft)
@@ -308,16 +329,29 @@ class EdgeSession:
         fresh = commit.token_ids[known:]
         if not fresh:
             return
+        useful, begun = self._consistent, len(self.belief) > len(self.committed) or self._job is not None
         self.committed.extend(fresh)
+        right = self._compare()
+        if useful and begun and (not right or len(self.belief) >= len(self.committed)):
+            self.figures.met_ahead(right)
         if self.sent[: len(self.committed)] != self.committed:
             self.sent = list(self.committed)
         self._attempts = self._fruitless = 0
-        self.figures.commit(commit, len(fresh), now)
-        self.length.learn(commit)
+        self._learn(commit, len(fresh), now)
         if self._consistent:
             self._send_draft(now)
         self._show()
         self._next_job(now)
+
+    def _learn(self, commit: Commit, fresh: int, now: float) -> None:
+        estimates, timings = self.length.estimates, commit.timings
+        if self.figures.first_commit_at is not None and timings.forward_us:  # the first one's pass took the prompt in
+            estimates.passed(commit.drafted, commit.waiting, timings.forward_us / 1e6)
+        trip_s = self.figures.commit(commit, fresh, now)
+        if trip_s is not None:
+            estimates.round_trip(trip_s)
+        self.length.learn(commit)
+        self.figures.commits_off += self.length.off
 
     def _finished(self, message: Finished, now: float) -> None:
         if message.length != len(self.committed) and message.reason is not FinishReason.CANCELLED:
@@ -416,8 +450,16 @@ class EdgeSession:
         self.phase = Phase.DONE
         self.reason = reason
         self.figures.finished_at = now
+        self._take_stock()
         self._show()
         self._actions.append(Done(error))
+
+    def _take_stock(self) -> None:
+        estimates, figures = self.length.estimates, self.figures
+        figures.pass_s = estimates.pass_s
+        if self.committed:
+            ready, first = figures.drafter_ready_at, figures.first_commit_at
+            estimates.answered(len(self.committed), first - ready if first is not None and ready is not None else None)
 
     def _show(self) -> None:
         provisional = self.belief[len(self.committed) :] if self._consistent else []
