@@ -9,7 +9,8 @@ from pathlib import Path
 from benchmarks.results import Run, load_record
 from benchmarks.simulation.acceptance import rate_of_runs, read_acceptance
 from benchmarks.simulation.cases import ByPosition, Case
-from benchmarks.simulation.fleet import MODES, Arrivals, Deployment, Mode, Questions
+from benchmarks.simulation.fleet import Arrivals, Deployment, Questions
+from benchmarks.simulation.modes import ALL_MODES, MODES, Mode
 from benchmarks.simulation.running import made_up_cases
 from common.errors import InputError, SettingsError
 from common.shipped import shipped_clips
@@ -17,17 +18,29 @@ from common.shipped import shipped_clips
 _MOST_CLIENTS = 100_000
 
 
-def modes_of(names: Sequence[str] | None, draft_length: int, patience_ms: int) -> list[Mode]:
-    """The modes of these names; a paradigm's name means all its modes; none: all.
+def modes_of(names: Sequence[str] | None, draft_length: int, patience_ms: int, controller: bool) -> list[Mode]:
+    """The modes of these names; a paradigm's name means all its modes but `tokens-auto`, as does no name at all.
 
     Raises:
         SettingsError: there is no such paradigm here.
     """
     for name in names or ():
-        if name not in MODES and name not in {mode.paradigm for mode in MODES.values()}:
-            raise SettingsError(f"{name} isn't simulated; there are {', '.join(MODES)}")
-    chosen = [mode for label, mode in MODES.items() if not names or label in names or mode.paradigm in names]
-    return [replace(mode, draft_length=draft_length, patience_ms=patience_ms) for mode in chosen]
+        if name not in ALL_MODES and name not in {mode.paradigm for mode in MODES.values()}:
+            raise SettingsError(f"{name} isn't simulated; there are {', '.join(ALL_MODES)}")
+    chosen = [
+        mode
+        for label, mode in ALL_MODES.items()
+        if label in (names or ()) or (label in MODES and (not names or mode.paradigm in names))
+    ]
+    return [
+        replace(
+            mode,
+            draft_length=draft_length,
+            patience_ms=patience_ms,
+            controller=mode.controller or (controller and mode.drafts),
+        )
+        for mode in chosen
+    ]
 
 
 def client_counts(text: str) -> list[int]:

@@ -29,7 +29,8 @@ def simulate(
     paradigm: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="cloud_only, stream_to_cloud or stream_to_cloud/tokens-eager|tokens-patient. [all]"
+            metavar="NAME",
+            help="cloud_only, stream_to_cloud/tokens-eager, .../tokens-patient, .../tokens-auto. [all but auto]",
         ),
     ] = None,
     profile: ProfileOption = None,
@@ -60,7 +61,10 @@ def simulate(
     clouds: Annotated[int, typer.Option(min=1, help="Equal clouds that share the clients.")] = 1,
     clients_per_edge: Annotated[int, typer.Option(min=1, help="Clients that share a drafter and a link.")] = 1,
     shared_link: Annotated[bool, typer.Option("--shared-link", help="One link for all, not one for each.")] = False,
-    draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: the edge's own choice.")] = 0,
+    draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive.")] = 0,
+    controller: Annotated[
+        bool, typer.Option("--controller", help="Adaptive by the edge's controller (exact, slow), not a heuristic.")
+    ] = False,
     max_ahead: Annotated[int, typer.Option(min=1, help="Drafted tokens beyond the committed ones.")] = 16,
     patience: Annotated[int, typer.Option(min=0, max=5000, metavar="MS", help="How long tokens-patient waits.")] = 200,
     load: Annotated[float, typer.Option(min=0, metavar="MS", help="Reading a recording, beyond the profile.")] = 30.0,
@@ -83,7 +87,7 @@ def simulate(
     if validate is not None:
         from benchmarks.simulation.validation import validate_file
 
-        raise typer.Exit(validate_file(validate, as_json=as_json))
+        raise typer.Exit(validate_file(validate, as_json=as_json, controller=controller))
     from benchmarks.simulation.choices import arrivals_of, client_counts, modes_of, questions_of
     from benchmarks.simulation.costs import Costs
     from benchmarks.simulation.fleet import Deployment
@@ -121,7 +125,7 @@ def simulate(
         tokens_per_frame=tokens_per_frame(times.target.prompt_tokens, times.video.frames),
     )
     plan = Plan(
-        modes_of(paradigm, draft_length, patience),
+        modes_of(paradigm, draft_length, patience, controller),
         client_counts(clients),
         deployment,
         questions_of(acceptance, like, deployment, tokens, round(video_kb * 1000), seed),

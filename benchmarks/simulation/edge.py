@@ -11,13 +11,13 @@ from functools import partial
 from benchmarks.simulation.cases import Case, drafted
 from benchmarks.simulation.cloud import SimulatedCloud
 from benchmarks.simulation.costs import Costs
+from benchmarks.simulation.knowledge import Knowledge
 from benchmarks.simulation.link import BulkConnection, LinkFigures, MessageStream, Pipe
+from benchmarks.simulation.modes import Mode
 from benchmarks.simulation.timeline import Timeline, Workers
 from common import codec
 from common.errors import EventSpecError
-from common.types import Close, CloudMessage, Draft, EdgeMessage, Open, Pace
-from edge.controller import Advice, Controller, DraftLength
-from edge.estimates import DraftingEstimates
+from common.types import Close, CloudMessage, Draft, EdgeMessage, Open
 from edge.session import (
     Action,
     Connect,
@@ -56,23 +56,18 @@ class SimulatedEdge:
         self.messages_up = MessageStream(timeline, link.uplink)
         self.messages_down = MessageStream(timeline, link.downlink)
         self.video = BulkConnection(timeline, link.uplink)
-        self.estimates = DraftingEstimates()
-        self.advice = Advice()
+        self.knowledge = Knowledge()
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question: what to ask, the drafter's guesses, how to run the session.
-
-    A `draft_length` of 0 is the controller's; a `pace` of None, too.
-    """
+    """One question: what to ask, the drafter's guesses, how to run the session."""
 
     case: Case
     guesses: tuple[int, ...]
     opening: Open
     settings: SessionSettings
-    draft_length: int = 0
-    pace: Pace | None = Pace.EAGER
+    mode: Mode
 
 
 class SimulatedAnswer:
@@ -96,10 +91,8 @@ class SimulatedAnswer:
 
     def _loaded(self) -> None:
         asked, edge = self.asked, self._edge
-        self._drafts = self._controller(asked)
-        opening = asked.opening
-        if isinstance(self._drafts, Controller):
-            opening = replace(opening, pace=self._drafts.pace)
+        self._drafts, pace = edge.knowledge.drafting(asked.mode, asked.settings.max_ahead)
+        opening = replace(asked.opening, pace=pace)
         self.session = EdgeSession(
             opening=opening,
             settings=asked.settings,
@@ -112,13 +105,6 @@ class SimulatedAnswer:
         if asked.settings.drafts or not asked.settings.cloud:
             edge.drafter.do(edge.costs.drafter_prefill, self._prefilled)
         self._act()
-
-    def _controller(self, asked: Asked) -> DraftLength:
-        edge = self._edge
-        if asked.draft_length:
-            return DraftLength(asked.draft_length, estimates=edge.estimates)
-        patience_s, ahead = asked.opening.patience_ms / 1e3, asked.settings.max_ahead
-        return Controller(edge.estimates, edge.advice, ahead, patience_s, asked.pace)
 
     def _prefilled(self) -> None:
         end_ms, drafter = (self._timeline.now - self.started_at) * 1e3, self._edge.costs.times.drafter
@@ -154,8 +140,7 @@ class SimulatedAnswer:
                 self._draft(action)
             case Done(error):
                 self.error = error
-                if isinstance(self._drafts, Controller):
-                    self._drafts.reflect()
+                self._edge.knowledge.answered(self._drafts)
                 self._ended(self)
 
     def _connect(self, at: float) -> None:

@@ -12,6 +12,7 @@ from benchmarks.simulation.cloud import SimulatedCloud
 from benchmarks.simulation.costs import Costs
 from benchmarks.simulation.edge import Asked, SimulatedAnswer, SimulatedEdge, SimulatedLink
 from benchmarks.simulation.link import LinkFigures
+from benchmarks.simulation.modes import Mode
 from benchmarks.simulation.target import TOKENIZER, KnownTarget
 from benchmarks.simulation.timeline import Timeline
 from cloud.engine import EngineLimits
@@ -23,33 +24,6 @@ _EOS = frozenset({EOS})
 _DRAFTER = DrafterInfo("simulated", TOKENIZER, 32_000, 1)
 _DETAILED = 2_000  # answers whose spans are kept
 _SLICE = 1.0  # virtual seconds between two looks at the progress
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """How questions are answered, in the words of results.
-
-    A `draft_length` of 0 is the controller's choice, as is a `pace` of None.
-    """
-
-    paradigm: str
-    mode: str = ""
-    drafts: bool = False
-    pace: Pace | None = Pace.EAGER
-    patience_ms: int = 200
-    draft_length: int = 0
-
-    @property
-    def label(self) -> str:
-        """Paradigm and mode as one word."""
-        return f"{self.paradigm}/{self.mode}" if self.mode else self.paradigm
-
-
-CLOUD_ONLY = Mode("cloud_only")
-EAGER = Mode("stream_to_cloud", "tokens-eager", drafts=True)
-PATIENT = Mode("stream_to_cloud", "tokens-patient", drafts=True, pace=Pace.PATIENT)
-AUTO = Mode("stream_to_cloud", "tokens-auto", drafts=True, pace=None)
-MODES = {mode.label: mode for mode in (CLOUD_ONLY, EAGER, PATIENT)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +203,7 @@ class Fleet:
             drafter=_DRAFTER if self.mode.drafts else DrafterInfo(),
         )
         guesses = case.guesses or draw_guesses(case.truth, self.questions.acceptance, rng)
-        asked = Asked(case, guesses, opening, self._settings, self.mode.draft_length, self.mode.pace)
+        asked = Asked(case, guesses, opening, self._settings, self.mode)
         self.unfinished += 1
         edge = self.edges[client // self.deployment.clients_per_edge]
         SimulatedAnswer(edge, asked, _EOS, partial(self._ended, client, number, rng))

@@ -14,7 +14,8 @@ from benchmarks.link.profile import LinkProfile
 from benchmarks.machine import machine_facts
 from benchmarks.results import SCHEMA, Record, Run
 from benchmarks.simulation.cases import Case, made_up_case
-from benchmarks.simulation.fleet import Arrivals, Deployment, Fleet, Mode, Questions
+from benchmarks.simulation.fleet import Arrivals, Deployment, Fleet, Questions
+from benchmarks.simulation.modes import Mode
 from benchmarks.simulation.summary import Objectives, Summary, runs_of, summarise
 
 NOTES = (

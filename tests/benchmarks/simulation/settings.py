@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks.simulation.cases import ByPosition, Case, made_up_case
 from benchmarks.simulation.costs import Costs
-from benchmarks.simulation.fleet import Arrivals, Deployment, Fleet, Mode, Questions
+from benchmarks.simulation.fleet import Arrivals, Deployment, Fleet, Questions
 from benchmarks.simulation.link import LinkFigures
+from benchmarks.simulation.modes import Mode
 from common.replay import StageTimes, parse_profile
 
 STEP_MS = 30.0

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from benchmarks.link.presets import PRESETS
 from benchmarks.simulation.cases import ByPosition
-from benchmarks.simulation.fleet import CLOUD_ONLY, EAGER, MODES, PATIENT, Arrivals, Fleet, Mode, Questions
+from benchmarks.simulation.fleet import Arrivals, Fleet, Questions
 from benchmarks.simulation.link import LinkFigures
+from benchmarks.simulation.modes import CLOUD_ONLY, EAGER, MODES, PATIENT, Mode
 from benchmarks.simulation.summary import Objectives, percentile, runs_of, summarise
 from common.errors import EngineError
 from tests.benchmarks.simulation.settings import cases, deployment, one_answer

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.simulation.fleet import CLOUD_ONLY, EAGER, PATIENT, Fleet
+from benchmarks.simulation.fleet import Fleet
 from benchmarks.simulation.link import LinkFigures
+from benchmarks.simulation.modes import CLOUD_ONLY, EAGER, PATIENT
 from tests.benchmarks.simulation.settings import (
     DECODE_MS,
     PREFILL_MS,
