@@ -31,7 +31,7 @@ class AskRequest:
     mode: Mode = Mode.STREAM_TO_CLOUD
     sampling: SamplingParams = field(default_factory=SamplingParams)
     max_tokens: int = 64
-    pace: Pace = Pace.EAGER
+    pace: Pace | None = None
     patience_ms: int = 200
     draft_length: int = 0
     window_start_us: int = 0

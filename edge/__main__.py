@@ -30,6 +30,7 @@ class ModeChoice(str, Enum):
 class PaceChoice(str, Enum):
     """For `--pace`."""
 
+    auto = "auto"
     eager = "eager"
     patient = "patient"
 
@@ -105,10 +106,11 @@ def ask(
     top_p: Annotated[float, typer.Option(help="Sample among the tokens of this much mass; 1: all.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same answer.")] = 0,
     pace: Annotated[
-        PaceChoice, typer.Option(help="eager: the cloud never waits for drafts; patient: it does.")
-    ] = PaceChoice.eager,
+        PaceChoice,
+        typer.Option(help="eager: the cloud never waits for drafts; patient: it does; auto: what has paid so far."),
+    ] = PaceChoice.auto,
     patience_ms: Annotated[int, typer.Option(help="How long a patient cloud waits, in milliseconds.")] = 200,
-    draft_length: Annotated[int, typer.Option(help="Tokens a draft; 0 adapts to what is accepted.")] = 0,
+    draft_length: Annotated[int, typer.Option(help="Tokens a draft; 0: what pays.")] = 0,
     window_start_us: Annotated[
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
@@ -141,7 +143,7 @@ def ask(
         mode=Mode(mode.value),
         sampling=sampling,
         max_tokens=max_tokens,
-        pace=Pace(pace.value),
+        pace=None if pace is PaceChoice.auto else Pace(pace.value),
         patience_ms=patience_ms,
         draft_length=draft_length,
         window_start_us=window_start_us,

@@ -15,10 +15,10 @@ from common.ask import AskEvent, AskRequest, Mode, Report, WatchRequest, WatchSt
 from common.errors import PromptError
 from common.replay import load_profile, replayed_label
 from common.tokenizer import Tokenizer
-from common.types import DrafterInfo, Open
+from common.types import DrafterInfo, Open, Pace
 from common.video import VIDEO_FRAMES
 from edge.config import EdgeSettings
-from edge.controller import DraftLength
+from edge.controller import Experience
 from edge.event_frames import read_event_frames
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
@@ -119,6 +119,7 @@ class Answering:
             clock=clock,
         )
         self._watches = Watches(tools, limit=settings.sessions)
+        self._experience = Experience()
 
     async def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question; the last event is its report.
@@ -137,20 +138,21 @@ class Answering:
             self._event_frames(ask, stages) if drafts and watch is None else _nothing(),
             self._open_clip(ask, stages, watch) if cloud else _nothing(),
         )
+        length = self._experience.drafts(ask.draft_length, ask.pace, ask.patience_ms, self._settings.max_ahead)
         session = EdgeSession(
             opening=Open(
                 session_id=uuid.uuid4().hex,
                 question=ask.question,
                 sampling=ask.sampling,
                 max_tokens=max_tokens,
-                pace=ask.pace,
+                pace=self._experience.pace(ask.pace) if drafts else ask.pace or Pace.EAGER,
                 patience_ms=ask.patience_ms,
                 drafter=self._drafter.info if drafts else DrafterInfo(),
                 clip=watch.id if watch is not None and cloud else "",
             ),
             settings=self._settings.session(drafts=drafts, cloud=cloud),
             eos_token_ids=self._drafter.eos_token_ids,
-            length=DraftLength(ask.draft_length),
+            length=length,
             started_at=started,
         )
         runner = AnswerRunner(
@@ -173,6 +175,7 @@ class Answering:
         if watch is not None and cloud:
             session.figures.uplink_bytes["video"] += watch.claim_bytes()
         yield Report({**self._report(ask, session, stages), "ahead": ahead})
+        length.reflect()
 
     def watch(self, watch: WatchRequest) -> AsyncGenerator[WatchState, None]:
         """Stream a clip, and take it in, ahead of its questions; for as long as this is iterated."""
@@ -247,7 +250,7 @@ class Answering:
             "tokens": len(ids),
             "mode": Mode.EDGE_ONLY.value if figures.alone else ask.mode.value,
             "question": ask.question,
-            "pace": ask.pace.value,
+            "pace": session.opening.pace.value,
             "seed": ask.sampling.seed,
             "temperature": ask.sampling.temperature,
             "replayed": self._replayed(ask.mode, figures.cloud_replay),

@@ -69,6 +69,9 @@ class DraftLength:
         step = 2 if commit.accepted == commit.drafted else -1
         self._length = max(1, min(self._longest, self._length + step))
 
+    def reflect(self) -> None:
+        """The answer has ended and nobody waits: draw conclusions for those to come."""
+
 
 @dataclass(slots=True)
 class Advice:
@@ -178,6 +181,24 @@ class Controller(DraftLength):
 
     def _take(self, plan: Plan) -> None:
         self._plan, self.off = plan, plan.length == 0
+
+
+@dataclass(slots=True)
+class Experience:
+    """What a daemon's answers have learnt, one from the other."""
+
+    estimates: DraftingEstimates = field(default_factory=DraftingEstimates)
+    advice: Advice = field(default_factory=Advice)
+
+    def drafts(self, length: int, pace: Pace | None, patience_ms: int, max_ahead: int) -> DraftLength:
+        """For one answer: drafts of the length that was asked for, or the controller's choice (0)."""
+        if length:
+            return DraftLength(length, estimates=self.estimates)
+        return Controller(self.estimates, self.advice, max_ahead, patience_ms / 1e3, pace)
+
+    def pace(self, pace: Pace | None) -> Pace:
+        """The pace that was asked for, or the controller's choice (None)."""
+        return pace or self.advice.pace
 
 
 def _steady(old: Plan, new: Plan, c: Circumstances) -> Plan:
