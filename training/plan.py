@@ -59,7 +59,7 @@ TARGET_PLAN = (
     Phase("settle", "tracks", steps=510, rate=8e-4, batch=8, layers=8, warm=0.02),
     Phase("bind", "tracks", steps=1700, rate=7e-4, batch=8, layers=8, warm=0.03),
     Phase("finish", "tracks", steps=480, rate=4e-4, batch=8, layers=8, warm=0.03),
-    Phase("recall", "fates", steps=3200, rate=7e-4, batch=8, layers=8, warm=0.03, favour=_WEAK),
+    Phase("recall", "fates", steps=2600, rate=7e-4, batch=8, layers=8, warm=0.03, favour=_WEAK),
 )
 
 DRAFTER_PLAN = (

@@ -74,18 +74,18 @@ def as_json(figures: Figures) -> dict[str, Any]:
     found: dict[str, Any] = {
         "held_out_scenes": figures.scenes,
         "questions": sum(n for _, n in figures.accuracy.values()),
-        "target_right": round(figures.right, 4),
-        "target_right_by_kind": {kind: round(r / n, 4) for kind, (r, n) in figures.accuracy.items()},
+        "target_right": round(figures.right, 6),
+        "target_right_by_kind": {kind: round(r / n, 6) for kind, (r, n) in figures.accuracy.items()},
         "parameters": figures.parameters,
     }
     if figures.acceptance is not None:
         acceptance = figures.acceptance
-        found["acceptance"] = round(acceptance.rate, 4)
+        found["acceptance"] = round(acceptance.rate, 6)
         found["acceptance_by_class"] = _rates(sorted(acceptance.by_class.items()))
         found["acceptance_by_position"] = _rates(list(acceptance.by_position.items()))
         found["by_draft_length"] = {
             str(n): {
-                "accepted_of_drafted": round(acceptance.drafted_rate(n), 4),
+                "accepted_of_drafted": round(acceptance.drafted_rate(n), 6),
                 "mean_acceptance_length": round(acceptance.mean_length(n), 3),
             }
             for n in DRAFT_LENGTHS
@@ -129,7 +129,7 @@ def show(figures: Figures, console: Console) -> None:
 
 
 def _rates(rows: Sequence[tuple[str, list[int]]]) -> dict[str, float]:
-    return {key: round(accepted / drafted, 4) for key, (accepted, drafted) in rows}
+    return {key: round(accepted / drafted, 6) for key, (accepted, drafted) in rows}
 
 
 def _size(learner: TargetLearner | DrafterLearner) -> int:
