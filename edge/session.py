@@ -253,8 +253,14 @@ class EdgeSession:
         room = min(room, self.settings.max_ahead - ahead)
         return min(self.length.count(ahead, len(self.committed), self.opening.pace), room)
 
+    @property
+    def _may_send(self) -> bool:
+        """In a stream; the first one's drafts follow its Open at once, a resume has to hear what is committed."""
+        introduced = self.figures.introduced_at is not None and self._epoch == 0
+        return self.phase is Phase.STREAMING or (self.phase is Phase.CONNECTING and introduced)
+
     def _send_draft(self, now: float) -> None:
-        if self.phase is not Phase.STREAMING:
+        if not self._may_send:
             return
         same = 0
         limit = min(len(self.sent), len(self.belief))
@@ -284,6 +290,8 @@ class EdgeSession:
         self._actions.append(Send(opening))
         if self._epoch == 0 and not self.opening.clip:
             self._actions.append(SendVideo())
+        if self._may_send and self._consistent:
+            self._send_draft(now)
 
     def received(self, message: CloudMessage, now: float) -> None:
         """A message from the cloud."""
@@ -314,7 +322,8 @@ class EdgeSession:
         self.figures.opened(message, now)
         self._lost_since = None
         self.length.limit(message.max_draft)
-        self.sent = list(self.committed)
+        if self._epoch > 0:
+            self.sent = list(self.committed)
         if self._consistent:
             self._send_draft(now)
 

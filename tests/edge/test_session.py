@@ -115,8 +115,21 @@ def test_what_is_drafted_before_the_cloud_answers_goes_up_at_once() -> None:
     actions = shell.tell("drafted", [5, 6, 7, 8])
     assert drafts(actions) == []
     assert only(actions, Show) == [Show((), (5, 6, 7, 8))]
+    introduced = shell.tell("connected")
+    assert introduced[0] == Send(shell.session.opening)
+    assert drafts(introduced) == [Draft(1, 0, 0, prefix_hash([]), (5, 6, 7, 8))]  # no round trip in between
+    assert drafts(shell.tell("drafted", [9])) == [Draft(2, 0, 4, prefix_hash([5, 6, 7, 8]), (9,))]
+    assert drafts(shell.hear(Opened("session-0", 20, 16))) == []
+
+
+def test_drafts_of_a_resume_wait_for_the_cloud_to_say_where_it_is() -> None:
+    shell = Shell()
     shell.tell("connected")
-    assert drafts(shell.hear(Opened("session-0", 20, 16))) == [Draft(1, 0, 0, prefix_hash([]), (5, 6, 7, 8))]
+    shell.tell("link_lost", LinkError("gone"))
+    shell.tell("drafter_ready")
+    shell.tell("drafted", [5, 6, 7, 8])
+    assert drafts(shell.tell("connected")) == []
+    assert drafts(shell.hear(Opened("session-0", 20, 16))) == [Draft(1, 1, 0, prefix_hash([]), (5, 6, 7, 8))]
 
 
 def test_it_drafts_on_while_drafts_are_under_way(shell: Shell) -> None:
