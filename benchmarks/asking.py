@@ -23,22 +23,24 @@ def ask_clip(
     max_tokens: int = 64,
     pace: Pace = Pace.EAGER,
     draft_length: int = 0,
+    watch: str = "",
     show: Callable[[AskEvent], None] | None = None,
 ) -> Values:
-    """The report of one answer, as `ask --json` prints it.
+    """The report of one answer, as `ask --json` prints it. `watch` names the clip if the daemon watches it already.
 
     Raises:
         EventSpecError: there is no answer, and why.
     """
     request = AskRequest(
         question=clip.question,
-        events_path=str(clip.events.resolve()),
-        video_path=str(clip.video.resolve()),
+        events_path="" if watch else str(clip.events.resolve()),
+        video_path="" if watch else str(clip.video.resolve()),
         mode=mode,
         sampling=sampling or SamplingParams(),
         max_tokens=max_tokens,
         pace=pace,
         draft_length=draft_length,
+        watch=watch,
     )
     report: Values | None = None
     for event in ask_daemon(address, request):

@@ -17,6 +17,11 @@ SCHEMA = 1
 UPLINK_KINDS = ("video", "drafts", "control")
 
 
+def is_ahead(label: str) -> bool:
+    """True of paradigms (`NAME/MODE`) whose clip is streamed before its question: their mode ends in `ahead`."""
+    return label.replace("/", "-").endswith("-ahead")
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One answer to one question. Times are in milliseconds by the asking side's clock, from the question on.
@@ -66,6 +71,11 @@ class Run:
     def label(self) -> str:
         """Paradigm and mode as one word, for tables."""
         return f"{self.paradigm}/{self.mode}" if self.mode else self.paradigm
+
+    @property
+    def ahead(self) -> bool:
+        """True if the clip was streamed while it was recorded, and the question came at its end."""
+        return is_ahead(self.label)
 
     @property
     def uplink_total(self) -> int:

@@ -41,6 +41,24 @@ class Clip:
         with _opened(self.path) as (container, stream):
             yield from _packets(container, stream)
 
+    def recorded(self) -> Iterator[tuple[float, VideoPacket]]:
+        """The packets, each with the moment at which its picture has been taken, in seconds since the recording began.
+
+        An exposure ends when the next one begins; the last moment is the clip's length. 0 where no time is known.
+
+        Raises:
+            VideoFormatError: the file changed or is damaged.
+        """
+        header = self.header
+        tick = header.time_base_num / header.time_base_den if header.time_base_den else 0.0
+        first: int | None = None
+        previous = 0.0
+        for packet in self.packets():
+            first = packet.dts if first is None else first
+            at = (packet.dts - first) * tick
+            yield at + (at - previous), packet
+            previous = at
+
 
 def open_clip(
     path: str | Path, *, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS

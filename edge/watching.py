@@ -148,16 +148,9 @@ class Watch:
 
     async def _packets(self) -> AsyncIterator[VideoPacket]:
         """The clip's packets; in real time, each when its picture has been taken."""
-        header = self.clip.header
-        tick = header.time_base_num / header.time_base_den if header.time_base_den else 0.0
-        first: int | None = None
-        previous = 0.0
-        for packet in self.clip.packets():
-            if self.request.realtime and tick:
-                first = packet.dts if first is None else first
-                at = (packet.dts - first) * tick
-                await self._until(at + (at - previous))  # the exposure ends when the next one begins
-                previous = at
+        for taken_s, packet in self.clip.recorded():
+            if self.request.realtime:
+                await self._until(taken_s)
             yield packet
 
     async def _prepare(self) -> None:

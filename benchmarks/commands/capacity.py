@@ -155,7 +155,10 @@ def _experiment(options: dict[str, Any], clients: int) -> Experiment:
     from benchmarks.paradigms.catalogue import choose_paradigms
     from common.errors import SettingsError
 
-    paradigms = choose_paradigms(options["paradigm"] or ["cloud_only", "stream_to_cloud"])
+    named = options["paradigm"] or ["cloud_only", "stream_to_cloud"]
+    paradigms = [p for p in choose_paradigms(named) if not p.ahead or p.label in named]
+    if ahead := [p.label for p in paradigms if p.ahead]:
+        raise SettingsError(f"capacity asks without pauses; {ahead[0]} waits for a clip to be recorded")
     if other := [p.label for p in paradigms if p.need is not Need.EDGE]:
         raise SettingsError(f"capacity asks edge daemons; {other[0]} has none")
     layout = layout_of({**options, "share_edge": True, "edge": ""})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmarks.commands.options import (
+    AheadRepetitionsOption,
     ClipsOption,
     DeviceOption,
     DrafterOption,
@@ -66,6 +67,7 @@ def compare(
     paradigm: ParadigmOption = None,
     questions: QuestionsOption = 6,
     repetitions: RepetitionsOption = 3,
+    ahead_repetitions: AheadRepetitionsOption = 1,
     warm_up: WarmUpOption = 2,
     seed: SeedOption = 0,
     temperature: TemperatureOption = 0.0,
@@ -106,6 +108,7 @@ def replay(
     paradigm: ParadigmOption = None,
     questions: QuestionsOption = 4,
     repetitions: RepetitionsOption = 3,
+    ahead_repetitions: AheadRepetitionsOption = 1,
     warm_up: WarmUpOption = 1,
     seed: SeedOption = 0,
     temperature: TemperatureOption = 0.0,
@@ -158,13 +161,14 @@ def opened_link(profile: LinkProfile | None, options: dict[str, Any]) -> Abstrac
 def experiment_of(command: str, options: dict[str, Any]) -> Experiment:
     """What the options describe, apart from the link."""
     from benchmarks.commands.experiment import Experiment, fit_to_layout, make_plan
-    from benchmarks.paradigms.catalogue import choose_paradigms, unavailable_notes
+    from benchmarks.paradigms.catalogue import ahead_notes, choose_paradigms, unavailable_notes
 
     layout = layout_of(options)
     chosen, notes = fit_to_layout(choose_paradigms(options["paradigm"]), layout)
     if not options["paradigm"]:
         notes += unavailable_notes()
-    names = ("clips", "questions", "repetitions", "seed", "temperature", "max_tokens", "warm_up")
+    notes += ahead_notes(chosen)
+    names = ("clips", "questions", "repetitions", "ahead_repetitions", "seed", "temperature", "max_tokens", "warm_up")
     return Experiment(command, make_plan(chosen, **{n: options[n] for n in names}), layout, notes=tuple(notes))
 
 

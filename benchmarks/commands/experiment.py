@@ -18,7 +18,7 @@ from benchmarks.paradigms.base import Need, Paradigm
 from benchmarks.paradigms.choosing import choices
 from benchmarks.paradigms.deployment import Deployment, Layout, Models
 from benchmarks.paradigms.measuring import measure, warm_up
-from benchmarks.paradigms.plan import Plan, Turn
+from benchmarks.paradigms.plan import Plan, Turn, warm_up_turns
 from benchmarks.paradigms.tuning import tune_colocated
 from benchmarks.results import SCHEMA, Record, Run
 from common.errors import SettingsError
@@ -44,7 +44,7 @@ class Experiment:
     @property
     def size(self) -> int:
         """Answers, warm-up included."""
-        return self.plan.size + self.plan.warm_up * len(self.plan.paradigms)
+        return self.plan.size + len(list(warm_up_turns(self.plan)))
 
 
 def make_plan(
@@ -53,6 +53,7 @@ def make_plan(
     clips: Path | None,
     questions: int,
     repetitions: int,
+    ahead_repetitions: int = 1,
     seed: int,
     temperature: float,
     max_tokens: int,
@@ -68,7 +69,7 @@ def make_plan(
     except ValueError as error:
         raise SettingsError(str(error)) from error
     chosen = spread(load_questions(clips), questions)
-    return Plan(tuple(paradigms), tuple(chosen), repetitions, sampling, max_tokens, warm_up)
+    return Plan(tuple(paradigms), tuple(chosen), repetitions, sampling, max_tokens, warm_up, ahead_repetitions)
 
 
 def fit_to_layout(paradigms: list[Paradigm], layout: Layout) -> tuple[list[Paradigm], list[str]]:
@@ -157,6 +158,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "paradigms": [p.label for p in plan.paradigms],
         "questions": [[q.clip, q.question] for q in plan.questions],
         "repetitions": plan.repetitions,
+        "ahead_repetitions": plan.ahead_repetitions,
         "warm_up": plan.warm_up,
         "seed": plan.sampling.seed,
         "temperature": plan.sampling.temperature,

@@ -15,6 +15,14 @@ ParadigmOption = Annotated[
 ]
 QuestionsOption = Annotated[int, typer.Option("--questions", min=1, help="How many questions, of all clips in turn.")]
 RepetitionsOption = Annotated[int, typer.Option("--repetitions", min=1, help="How often each question is asked.")]
+AheadRepetitionsOption = Annotated[
+    int,
+    typer.Option(
+        "--ahead-repetitions",
+        min=1,
+        help="The same for paradigms that stream a clip while it is recorded: each answer takes as long as the clip.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the target's sampling.")]
 TemperatureOption = Annotated[float, typer.Option("--temperature", min=0.0, help="0: the most likely token.")]
 MaxTokensOption = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")]

@@ -9,6 +9,7 @@ import typer
 
 from benchmarks.commands.compare import check, experiment_of, link_of, opened_link
 from benchmarks.commands.options import (
+    AheadRepetitionsOption,
     ClipsOption,
     DeviceOption,
     DrafterOption,
@@ -62,6 +63,7 @@ def stages(
     paradigm: ParadigmOption = None,
     questions: QuestionsOption = 6,
     repetitions: RepetitionsOption = 3,
+    ahead_repetitions: AheadRepetitionsOption = 1,
     warm_up: WarmUpOption = 2,
     seed: SeedOption = 0,
     temperature: TemperatureOption = 0.0,

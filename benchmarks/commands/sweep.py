@@ -10,6 +10,7 @@ import typer
 
 from benchmarks.commands.compare import check, experiment_of
 from benchmarks.commands.options import (
+    AheadRepetitionsOption,
     ClipsOption,
     DeviceOption,
     DrafterOption,
@@ -59,6 +60,7 @@ def sweep(
     paradigm: ParadigmOption = None,
     questions: QuestionsOption = 4,
     repetitions: RepetitionsOption = 3,
+    ahead_repetitions: AheadRepetitionsOption = 1,
     warm_up: WarmUpOption = 1,
     seed: SeedOption = 0,
     temperature: TemperatureOption = 0.0,

@@ -97,6 +97,8 @@ def print_comparison(record: Record, console: Console | None = None) -> None:
         console.print(f"choice by what was measured:    {measured['paradigm']} ({measured['why']})")
     else:
         console.print("choice by what was measured:    none without cloud_only in the run")
+    if (ahead := record.meta["choices"].get("by_measurement_ahead")) is not None:
+        console.print(f"clip streamed ahead, asked at its end: {ahead['paradigm']} ({ahead['why']})")
     for note in record.meta.get("notes", ()):
         console.print(f"· {note}", style="dim")
 

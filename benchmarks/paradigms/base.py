@@ -30,6 +30,8 @@ class Paradigm:
         pace: what the cloud does without a draft at hand.
         draft_length: tokens a draft; 0 is adaptive.
         lossless: True if it must give the target's own token ids.
+        ahead: True if the clip is streamed while it is recorded and the question comes at its end, a new watch for
+            every answer. `variant` ends in `ahead` then.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Paradigm:
     pace: Pace = Pace.EAGER
     draft_length: int = 0
     lossless: bool = True
+    ahead: bool = False
 
     @property
     def label(self) -> str:

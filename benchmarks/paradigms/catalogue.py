@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.paradigms.base import Need, Paradigm
 from common.ask import Mode
@@ -60,10 +61,22 @@ EDGE_VISION = Paradigm(
     Mode.EDGE_VISION,
 )
 
+
+def _ahead(paradigm: Paradigm) -> Paradigm:
+    """The same, but for a clip that is streamed while it is recorded."""
+    what = f"streamed while it is recorded, asked at its end: {paradigm.what}"
+    return replace(paradigm, variant="-".join(filter(None, (paradigm.variant, "ahead"))), what=what, ahead=True)
+
+
+CLOUD_ONLY_AHEAD = _ahead(CLOUD_ONLY)
+TOKENS_EAGER_AHEAD = _ahead(TOKENS_EAGER)
+TOKENS_PATIENT_AHEAD = _ahead(TOKENS_PATIENT)
+
 _ADAPTER = "needs a cloud that turns hidden states into drafts; this version's has no adapter"
 UNAVAILABLE = {
     "stream_to_cloud/hidden-eager": _ADAPTER,
     "stream_to_cloud/hidden-patient": _ADAPTER,
+    "colocated/ahead": "the co-located baseline's agent has no way to stream a clip before its question",
 }
 
 
@@ -71,6 +84,9 @@ PARADIGMS: tuple[Paradigm, ...] = (
     CLOUD_ONLY,
     TOKENS_EAGER,
     TOKENS_PATIENT,
+    CLOUD_ONLY_AHEAD,
+    TOKENS_EAGER_AHEAD,
+    TOKENS_PATIENT_AHEAD,
     EDGE_VISION,
     COLOCATED,
     EDGE_ONLY,
@@ -93,6 +109,17 @@ def choose_paradigms(names: Sequence[str] | None) -> list[Paradigm]:
         if name not in {word for p in PARADIGMS for word in (p.name, p.label)}:
             raise SettingsError(f"there is no paradigm {name!r}; known are {', '.join(p.label for p in PARADIGMS)}")
     return [p for p in PARADIGMS if p.name in names or p.label in names]
+
+
+def ahead_notes(paradigms: Sequence[Paradigm]) -> list[str]:
+    """What a reader must know where clips are streamed before their questions."""
+    labels = [paradigm.label for paradigm in paradigms if paradigm.ahead]
+    if not labels:
+        return []
+    return [
+        f"{', '.join(labels)}: the clip is streamed while it is recorded, in real time, and the question comes when "
+        "its last picture has been taken; times count from the question; a new watch for every answer"
+    ]
 
 
 def unavailable_notes() -> list[str]:

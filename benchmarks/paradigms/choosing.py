@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.paradigms.statistics import Spread, by_label, paired_ratios
-from benchmarks.results import Run
+from benchmarks.results import Run, is_ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +51,56 @@ def choose_paradigm(conditions: Conditions) -> Choice:
 def choose_measured(runs: Sequence[Run]) -> Choice | None:
     """The lossless paradigm over the link with the least total time, in the median of paired ratios to `cloud_only`.
 
-    Where the quartiles of its ratio reach 1, it says that the difference is within the spread. None without
-    `cloud_only` among the runs.
+    Of those to which the clip is given with the question: `choose_ahead` chooses among the others. Where the quartiles
+    of its ratio reach 1, it says that the difference is within the spread. None without `cloud_only` among the runs.
     """
-    groups = by_label(run for run in runs if run.lossless and run.paradigm != "in_process")
-    base = groups.get("cloud_only")
-    if base is None:
+    known = _ratios_to_cloud_only([run for run in runs if not run.ahead])
+    if not known:
         return None
-    spreads = {
-        label: Spread.of(paired_ratios(group, base, lambda run: run.total_ms)) for label, group in groups.items()
-    }
-    known = {label: spread for label, spread in spreads.items() if spread is not None}
     best = min(known, key=lambda label: known[label].median)
     spread = known[best]
     if best == "cloud_only":
         second = min((s.median for label, s in known.items() if label != best), default=None)
         return Choice(best, "nothing else was measured" if second is None else f"the next best takes {second:.2f}x")
+    return Choice(best, _why(spread))
+
+
+def choose_ahead(runs: Sequence[Run]) -> Choice | None:
+    """The same among paradigms that stream the clip while it is recorded, for questions that come at its end.
+
+    They are held against `cloud_only`, which uploads then, and against each other. None if none was measured.
+    """
+    known = _ratios_to_cloud_only(runs)
+    streamed = {label: spread for label, spread in known.items() if is_ahead(label)}
+    if not streamed:
+        return None
+    best = min(streamed, key=lambda label: streamed[label].median)
+    others = [f"{label} {spread.median:.2f}x" for label, spread in streamed.items() if label != best]
+    return Choice(best, "; ".join([_why(streamed[best]), *others]))
+
+
+def _ratios_to_cloud_only(runs: Sequence[Run]) -> dict[str, Spread]:
+    groups = by_label(run for run in runs if run.lossless and run.paradigm != "in_process")
+    base = groups.get("cloud_only")
+    if base is None:
+        return {}
+    spreads = {
+        label: Spread.of(paired_ratios(group, base, lambda run: run.total_ms)) for label, group in groups.items()
+    }
+    return {label: spread for label, spread in spreads.items() if spread is not None}
+
+
+def _why(spread: Spread) -> str:
     why = f"total {spread.median:.2f}x of cloud_only (quartiles {spread.low:.2f} to {spread.high:.2f})"
-    return Choice(best, why + ("; within the spread" if spread.high >= 1 else ""))
+    return why + ("; within the spread" if spread.high >= 1 else "")
 
 
 def choices(link: Mapping[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
-    """Both choices side by side, for `meta`: by the log's thresholds for this link, and by these runs."""
+    """The choices side by side, for `meta`: by the log's thresholds for this link, and by these runs."""
     conditions = Conditions(rtt_ms=link.get("rtt_ms"), uplink_mbps=link.get("uplink_mbps"))
-    measured = choose_measured(runs)
+    measured, ahead = choose_measured(runs), choose_ahead(runs)
     return {
         "by_thresholds": asdict(choose_paradigm(conditions)),
         "by_measurement": asdict(measured) if measured is not None else None,
+        "by_measurement_ahead": asdict(ahead) if ahead is not None else None,
     }

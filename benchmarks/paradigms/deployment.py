@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.asking import Values, ask_clip
 from benchmarks.clips import ClipQuestion
 from benchmarks.link.base import EmulatedLink
+from benchmarks.paradigms.ahead import ask_when_recorded
 from benchmarks.paradigms.base import Need, Paradigm
 from benchmarks.processes import DaemonProcess
 from common.ask import Mode
@@ -196,7 +197,8 @@ class Deployment:
             EventSpecError: there is no answer, and why.
         """
         try:
-            report = ask_clip(
+            ask = ask_when_recorded if paradigm.ahead else ask_clip
+            report = ask(
                 self.address(paradigm, client),
                 clip,
                 paradigm.ask,

@@ -12,7 +12,11 @@ from common.types import SamplingParams
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Questions and repetitions of one comparison."""
+    """Questions and repetitions of one comparison.
+
+    Paradigms that stream ahead wait for as long as a clip lasts with every answer: they answer in the first
+    `ahead_repetitions` only, and one round of warm-up is enough for them.
+    """
 
     paradigms: Sequence[Paradigm]
     questions: Sequence[ClipQuestion]
@@ -20,11 +24,16 @@ class Plan:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     max_tokens: int = 64
     warm_up: int = 1
+    ahead_repetitions: int = 1
+
+    def repetitions_of(self, paradigm: Paradigm) -> int:
+        """How often each question goes to that paradigm."""
+        return min(self.ahead_repetitions, self.repetitions) if paradigm.ahead else self.repetitions
 
     @property
     def size(self) -> int:
         """Measured answers."""
-        return len(self.paradigms) * len(self.questions) * self.repetitions
+        return len(self.questions) * sum(self.repetitions_of(paradigm) for paradigm in self.paradigms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +49,8 @@ def warm_up_turns(plan: Plan) -> Iterator[Turn]:
     """Questions that are asked of every paradigm before anything is measured; alternating, as the measured ones."""
     for number in range(plan.warm_up):
         for paradigm in plan.paradigms:
-            yield Turn(paradigm, plan.questions[number % len(plan.questions)], -1)
+            if number == 0 or not paradigm.ahead:
+                yield Turn(paradigm, plan.questions[number % len(plan.questions)], -1)
 
 
 def turns(plan: Plan) -> Iterator[Turn]:
@@ -53,4 +63,5 @@ def turns(plan: Plan) -> Iterator[Turn]:
         for number, question in enumerate(plan.questions):
             first = (number + repetition) % count
             for paradigm in [*plan.paradigms[first:], *plan.paradigms[:first]]:
-                yield Turn(paradigm, question, repetition)
+                if repetition < plan.repetitions_of(paradigm):
+                    yield Turn(paradigm, question, repetition)

@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks.paradigms.statistics import Spread
 from benchmarks.report.settings import Setting
-from benchmarks.results import Run
+from benchmarks.results import Run, is_ahead
 
 BASELINE = "cloud_only"
 STREAM = "stream_to_cloud"
@@ -107,8 +107,8 @@ class Comparison:
 
     @property
     def streams(self) -> list[Row]:
-        """The rows of stream-to-cloud, in all its modes."""
-        return [row for row in self.rows if row.paradigm == STREAM]
+        """The rows of stream-to-cloud, in all modes in which the clip comes with the question, as in the baseline."""
+        return [row for row in self.rows if row.paradigm == STREAM and not is_ahead(row.label)]
 
     @property
     def fastest_stream(self) -> Row | None:

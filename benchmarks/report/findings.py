@@ -9,7 +9,8 @@ from statistics import median
 from benchmarks.report.comparison import BASELINE, MIN_PAIRS, STREAM, Comparison, Contrast, Row, Verdict, contrast
 from benchmarks.report.grid import METRICS
 from benchmarks.report.settings import Setting
-from benchmarks.report.wording import data, link_name, milliseconds, number, plural, share, shown, times
+from benchmarks.report.wording import data, link_name, milliseconds, number, plural, share, shown, shown_mode, times
+from benchmarks.results import is_ahead
 
 WIN, LOSS, EVEN, NOTE = "win", "loss", "even", "note"
 _TONES = {Verdict.FASTER: WIN, Verdict.SLOWER: LOSS, Verdict.UNCLEAR: EVEN, Verdict.TOO_FEW: NOTE}
@@ -99,7 +100,7 @@ def _of_family(family: Sequence[Comparison]) -> Findings:
         rivals = [x for x in labels if x not in streams and x.partition("/")[0] not in ("in_process", "edge_only")]
         for rival in rivals:
             for metric in METRICS:
-                for stream in streams:
+                for stream in (s for s in streams if is_ahead(s) or not is_ahead(rival)):
                     _versus(clauses, _cases(family, stream, rival, metric), stream, rival, metric)
         for stream in streams:
             _costs(clauses, family, stream)
@@ -129,7 +130,8 @@ def _versus(clauses: _Clauses, cases: Sequence[_Case], stream: str, rival: str, 
 
 
 def _mode(stream: str) -> str:
-    return stream.partition("/")[2] or shown(stream)
+    mode = stream.partition("/")[2]
+    return shown_mode(mode) if mode else shown(stream)
 
 
 def _one(case: _Case) -> str:

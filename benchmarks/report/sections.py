@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.paradigms.choosing import Conditions, choose_measured, choose_paradigm
+from benchmarks.paradigms.choosing import Conditions, choose_ahead, choose_measured, choose_paradigm
 from benchmarks.paradigms.statistics import Spread
 from benchmarks.report.blocks import Block, Heading, Picture, Section, Table, Text
 from benchmarks.report.comparison import BASELINE, Comparison, Contrast, Row, Verdict
@@ -154,6 +154,11 @@ def _choice(comparison: Comparison) -> list[Block]:
         f"The thresholds of the research that this project began with would choose {shown(rule.paradigm)} here "
         f"({rule.why}). These measurements choose {shown(measured.paradigm)}: {measured.why.replace('_', ' ')}."
     )
+    if (ahead := choose_ahead(comparison.setting.runs)) is not None:
+        text += (
+            f" Where the clip is streamed while it is recorded and the question comes at its end, they choose "
+            f"{shown(ahead.paradigm)}: {ahead.why.replace('_', ' ')}; cloud only uploads after the question."
+        )
     return [Text(text)]
 
 

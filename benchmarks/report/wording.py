@@ -76,7 +76,13 @@ def shown(label: str) -> str:
     """How a run's label stands in pictures and tables: "stream to cloud · tokens-eager"."""
     paradigm, _, mode = label.partition("/")
     title = PARADIGMS[paradigm].title if paradigm in PARADIGMS else paradigm.replace("_", " ")
-    return f"{title} · {mode}" if mode else title
+    return f"{title} · {shown_mode(mode)}" if mode else title
+
+
+def shown_mode(mode: str) -> str:
+    """A mode in words: "tokens-eager", "tokens-eager, streamed ahead" where the clip goes up before the question."""
+    plain, _, last = mode.rpartition("-")
+    return ", ".join(filter(None, (plain, "streamed ahead"))) if last == "ahead" else mode
 
 
 def link_name(link: Mapping[str, Any]) -> str:

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.paradigms.catalogue import PARADIGMS, UNAVAILABLE, choose_paradigms, unavailable_notes
+from benchmarks.paradigms.catalogue import (
+    CLOUD_ONLY,
+    PARADIGMS,
+    UNAVAILABLE,
+    ahead_notes,
+    choose_paradigms,
+    unavailable_notes,
+)
+from benchmarks.results import is_ahead
 from common.errors import SettingsError
 
 
@@ -15,6 +23,19 @@ def test_all_are_chosen_by_default_and_every_label_once() -> None:
 def test_a_name_without_mode_means_all_modes_in_the_catalogues_order() -> None:
     chosen = [paradigm.label for paradigm in choose_paradigms(["in_process", "stream_to_cloud/tokens-patient"])]
     assert chosen == ["stream_to_cloud/tokens-patient", "in_process/generate", "in_process/assisted"]
+
+
+def test_what_streams_ahead_is_named_so() -> None:
+    ahead = [paradigm.label for paradigm in PARADIGMS if paradigm.ahead]
+    assert ahead == [
+        "cloud_only/ahead",
+        "stream_to_cloud/tokens-eager-ahead",
+        "stream_to_cloud/tokens-patient-ahead",
+    ]
+    assert ahead == [label for label in (p.label for p in PARADIGMS) if is_ahead(label)]
+    (note,) = ahead_notes(PARADIGMS)
+    assert all(label in note for label in ahead)
+    assert ahead_notes([CLOUD_ONLY]) == []
 
 
 def test_what_is_not_available_says_why() -> None:

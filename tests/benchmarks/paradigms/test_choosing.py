@@ -51,6 +51,20 @@ def test_a_lead_within_the_spread_is_called_so() -> None:
     assert choice.paradigm == "colocated" and "within the spread" in choice.why
 
 
+def test_what_is_streamed_ahead_is_chosen_among_its_own_kind() -> None:
+    runs = [
+        made_run(total_ms=100.0),
+        made_run("stream_to_cloud", "tokens-eager", total_ms=60.0),
+        made_run("stream_to_cloud", "tokens-eager-ahead", total_ms=20.0),
+        made_run("cloud_only", "ahead", total_ms=30.0),
+    ]
+    found = choices({}, runs)
+    assert found["by_measurement"]["paradigm"] == "stream_to_cloud/tokens-eager"
+    assert found["by_measurement_ahead"]["paradigm"] == "stream_to_cloud/tokens-eager-ahead"
+    assert "cloud_only/ahead 0.30x" in found["by_measurement_ahead"]["why"]
+    assert choices({}, runs[:2])["by_measurement_ahead"] is None
+
+
 def test_without_cloud_only_nothing_is_chosen_by_measurement() -> None:
     assert choose_measured([made_run("colocated")]) is None
     assert choices({"rtt_ms": 5.0, "uplink_mbps": 50.0}, [made_run("colocated")])["by_measurement"] is None

@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.clips import load_questions
-from benchmarks.paradigms.catalogue import PARADIGMS
+from benchmarks.paradigms.catalogue import CLOUD_ONLY, CLOUD_ONLY_AHEAD, PARADIGMS
 from benchmarks.paradigms.plan import Plan, turns, warm_up_turns
+
+PLAIN = [paradigm for paradigm in PARADIGMS if not paradigm.ahead]
 
 
 def make_plan(paradigms: int, questions: int, repetitions: int, warm_up: int = 1) -> Plan:
-    return Plan(PARADIGMS[:paradigms], load_questions()[:questions], repetitions, warm_up=warm_up)
+    return Plan(PLAIN[:paradigms], load_questions()[:questions], repetitions, warm_up=warm_up)
 
 
 @given(st.integers(1, 5), st.integers(1, 6), st.integers(1, 4))
@@ -42,3 +44,12 @@ def test_warm_up_asks_every_paradigm_and_counts_as_no_repetition() -> None:
     assert len(warm) == 12
     assert {turn.repetition for turn in warm} == {-1}
     assert set(Counter(turn.paradigm.label for turn in warm).values()) == {4}
+
+
+def test_who_streams_ahead_answers_less_often_and_in_the_same_place() -> None:
+    paradigms = (CLOUD_ONLY, CLOUD_ONLY_AHEAD)
+    plan = Plan(paradigms, load_questions()[:3], repetitions=3, warm_up=2, ahead_repetitions=2)
+    found = list(turns(plan))
+    assert len(found) == plan.size == 3 * 3 + 3 * 2
+    assert {turn.repetition for turn in found if turn.paradigm.ahead} == {0, 1}
+    assert [turn.paradigm.label for turn in warm_up_turns(plan)] == ["cloud_only", "cloud_only/ahead", "cloud_only"]
