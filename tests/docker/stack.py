@@ -60,24 +60,29 @@ class Stack:
     def _call(self, command: Sequence[str], timeout: float, more: dict[str, str]) -> str:
         self.logs.write(f"$ {' '.join(command)}\n")
         self.logs.flush()
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**self.environment, **more},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # signals to our own group don't reach it: taking down is never cut short
+        )
         try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env={**self.environment, **more},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-            )
+            printed, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired as error:
+            _end(process)
             raise DockerError(f"{' '.join(command)} took longer than {timeout:.0f} s") from error
-        self.logs.write(done.stderr)
+        except BaseException:
+            _end(process)
+            raise
+        self.logs.write(errors)
         self.logs.flush()
-        if done.returncode != 0:
-            raise DockerError(f"{' '.join(command)} ended with status {done.returncode}:\n{done.stderr[-3000:]}")
-        return done.stdout
+        if process.returncode != 0:
+            raise DockerError(f"{' '.join(command)} ended with status {process.returncode}:\n{errors[-3000:]}")
+        return printed
 
     def build(self, timeout: float) -> None:
         """All images, through the script that users run."""
@@ -148,6 +153,16 @@ class Stack:
         ]
 
 
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a command and all that it started."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
 @contextmanager
 def running(artifacts: Path, first_profile: str, *, build: bool) -> Iterator[Stack]:
     """The started project, built first if asked for. Afterwards logs are in `artifacts`, and nothing else is left."""
@@ -196,7 +211,7 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C doesn't stop the taking down; children ignore it too."""
+    """A second Ctrl-C doesn't stop the taking down."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
