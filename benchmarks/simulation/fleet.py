@@ -219,7 +219,7 @@ class Fleet:
         if wrong or (answer.error is None and not alone and ids != case.truth):
             raise EngineError(f"an answer differs from the target's own: {wrong or (ids, case.truth)}")
         failure = str(answer.error) if answer.error is not None else ""
-        report = session.figures.report(len(ids))
+        report = {"pace": session.opening.pace.value, **session.figures.report(len(ids))}
         if len(self.outcomes) >= _DETAILED:
             report = {name: value for name, value in report.items() if name not in ("stages", "commit_trace")}
         self.outcomes.append(Outcome(client, number, case, answer.started_at, ids, report, alone, failure))

@@ -18,7 +18,7 @@ from benchmarks.simulation.choices import cases_of_runs
 from benchmarks.simulation.costs import Costs
 from benchmarks.simulation.fleet import Arrivals, Deployment, Fleet, Outcome, Questions
 from benchmarks.simulation.link import LinkFigures
-from benchmarks.simulation.modes import MODES, Mode
+from benchmarks.simulation.modes import ALL_MODES, MODES, Mode
 from benchmarks.simulation.traces import shipped_tokens_per_frame, traced
 from common.errors import InputError, SettingsError
 from common.replay import StageTimes, load_profile
