@@ -12,6 +12,8 @@ import typer
 
 from benchmarks.commands.capacity import capacity
 from benchmarks.commands.compare import compare, replay
+from benchmarks.commands.latency import latency
+from benchmarks.commands.regret import regret
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
 from benchmarks.link.commands import app as link_app
@@ -61,7 +63,9 @@ app.command()(replay)
 app.command()(sweep)
 app.command()(stages)
 app.command()(capacity)
+app.command()(latency)
 app.command()(simulate)
+app.command()(regret)
 app.command()(report)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from common.types import Commit, Pace
-from edge.draft_law import LONGEST, OFF, Circumstances, Plan, best_plan, forecast, gain
+from edge.draft_law import LONGEST, OFF, Circumstances, Plan, alike, best_plan, forecast, gain
 from edge.estimates import DraftingEstimates
 
 _BETTER = 0.98  # a new plan must cost so much less than the old one
@@ -80,6 +80,7 @@ class Advice:
     eager: Plan = _UNKNOWN
     patient: Plan = _UNKNOWN
     pace: Pace = Pace.EAGER
+    seen: Circumstances | None = None  # at the last look
 
 
 @dataclass
@@ -154,20 +155,29 @@ class Controller(DraftLength):
 
     def reconsider(self) -> None:
         """Look at this answer's plan again, under its pace."""
-        if self.estimates.known:
-            self._look(self._pace, self.estimates.circumstances(self._max_draft))
+        c = self._changed()
+        if c is not None:
+            self._look(self._pace, c)
             self._take(self._advised)
 
     def reflect(self) -> None:
         """Look at everything again, for the answers to come. Takes some milliseconds: call it when nobody waits."""
-        if not self.estimates.known:
+        c = self._changed()
+        if c is None:
             return
-        c = self.estimates.circumstances(self._max_draft)
+        self.advice.seen = c
         eager, patient = self._look(Pace.EAGER, c), self._look(Pace.PATIENT, c)
         waits_s = min(self.patience_s, max(0.0, -self.estimates.lead_s))  # for a drafter that isn't ready in time
         cycles = max(1.0, self.estimates.tokens / c.tokens)
         better, margin = patient + waits_s / cycles, 1 / _BETTER if self.advice.pace is Pace.PATIENT else 1.0
         self.advice.pace = Pace.PATIENT if better < eager * _EAGER_MARGIN * margin else Pace.EAGER
+
+    def _changed(self) -> Circumstances | None:
+        """What the law needs to know, if that is known and not what it was at the last look."""
+        if not self.estimates.known:
+            return None
+        c = self.estimates.circumstances(self._max_draft)
+        return None if self.advice.seen is not None and alike(c, self.advice.seen) else c
 
     def _look(self, pace: Pace, c: Circumstances) -> float:
         """Bring the advice under a pace up to date; returns what a cycle costs then."""

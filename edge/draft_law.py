@@ -20,6 +20,9 @@ LONGEST = 16  # drafts longer than this aren't considered
 _LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
 _PHASES = (1 / 6, 3 / 6, 5 / 6)  # of a running job that are left
 _SAME_S = 1e-4
+_CLOSE = 5  # plans that one walk each leaves in the race
+_CHANGE = 0.02
+_AS_GOOD = 1.005
 
 
 class Payload(Enum):
@@ -276,14 +279,30 @@ def with_leads(plan: Plan, max_ahead: int) -> list[Plan]:
 
 
 def best_plan(c: Circumstances, max_ahead: int, patience_s: float) -> Plan:
-    """The plan that costs least, by enumeration: first the length, then how much ahead. Never `OFF`: see `gain`."""
+    """The plan that costs least, by enumeration: first the length, then how much ahead. Never `OFF`: see `gain`.
+
+    Of leads that cost about the same the largest: a run may be longer than most.
+    """
     found = _cheapest(plans(c, max_ahead, patience_s), c)
-    return _cheapest(with_leads(found, max_ahead), c)
+    least = _cheapest(with_leads(found, max_ahead), c)
+    enough = forecast(least, c).cost_s(c) * _AS_GOOD
+    leads = [plan for plan in with_leads(found, max_ahead) if plan.ahead > least.ahead]
+    return next((plan for plan in reversed(leads) if forecast(plan, c).cost_s(c) <= enough), least)
 
 
 def _cheapest(among: Sequence[Plan], c: Circumstances) -> Plan:
-    """Of plans that cost the same, the first."""
-    return min(among, key=lambda plan: forecast(plan, c).cost_s(c))
+    """Of plans that cost the same, the first. One walk each tells which few are worth a whole forecast."""
+    rough = {plan: _walk(plan, c, (c.job_s + plan.length * c.token_s) / 2).cost_s(c) for plan in among}
+    few = sorted(rough, key=rough.__getitem__)[:_CLOSE]
+    return min((plan for plan in among if plan in few), key=lambda plan: forecast(plan, c).cost_s(c))
+
+
+def alike(a: Circumstances, b: Circumstances) -> bool:
+    """True if what is best in one is about as good in the other."""
+    times = ((a.round_trip_s, b.round_trip_s), (a.job_s + a.token_s, b.job_s + b.token_s), (a.pass_s, b.pass_s))
+    rows = ((4 * a.row_s, 4 * b.row_s), (a.others * a.session_s, b.others * b.session_s))
+    near = all(abs(x - y) <= _CHANGE * b.pass_s for x, y in (*times, *rows))
+    return near and all(abs(a.survival[n] - b.survival[n]) <= _CHANGE for n in (1, 2, 4, 8, 16))
 
 
 def gain(plan: Plan, c: Circumstances) -> float:
