@@ -13,10 +13,11 @@ from common.types import Commit, Pace
 from edge.draft_law import LONGEST, OFF, Circumstances, Plan, alike, best_plan, forecast, gain
 from edge.estimates import DraftingEstimates
 
-_BETTER = 0.98  # a new plan must cost so much less than the old one
+_BETTER = 0.99  # a new plan must cost so much less than the old one
 _EAGER_MARGIN = 0.97  # and the patient pace than the eager one, which can't lose much where the estimates are wrong
 _OFF_BELOW, _ON_ABOVE = 1.003, 1.01  # gains at which drafting goes off, and on again
-_PROBE_EVERY, _PROBE = 64, 4  # while off: a draft of so many tokens every so many committed ones
+_PROBE_EVERY = 64  # committed tokens; while off, this often
+_PROBING = Plan(4, 2, 4)
 _UNKNOWN = Plan(8, 2, 16)  # until link, drafter and target have been seen
 _FIRST_LOOK = 4  # commits of an answer until its plan is looked at again; then twice as many, and so on
 _LAST_STEP = 64
@@ -122,7 +123,7 @@ class Controller(DraftLength):
 
     @property
     def length(self) -> int:
-        return self._plan.length or _PROBE
+        return self._plan.length or _PROBING.length
 
     @property
     def _advised(self) -> Plan:
@@ -135,13 +136,14 @@ class Controller(DraftLength):
         drafted even while drafting is off, and tells whether it still should be.
         """
         if committed == 0:
-            return max(0, min(self.length, self._max_draft - ahead))
+            beginning = replace(self._plan if self._plan.length else _PROBING, ahead=self._max_draft)
+            return beginning.count(ahead)
         if not self.off:
             return self._plan.count(ahead)
         if committed - self._probed_at < _PROBE_EVERY:
             return 0
         self._probed_at = committed
-        return _PROBE
+        return _PROBING.length
 
     def limit(self, longest: int) -> None:
         self._max_draft = max(1, longest)
@@ -214,7 +216,11 @@ class Experience:
 def _steady(old: Plan, new: Plan, c: Circumstances) -> Plan:
     """The new plan if it is enough better than the old one: no flapping."""
     old = replace(old, patience_s=new.patience_s)
-    better = not old.length or forecast(new, c).cost_s(c) < _BETTER * forecast(old, c).cost_s(c)
+    better = (
+        not old.length
+        or old == replace(_UNKNOWN, patience_s=old.patience_s)
+        or forecast(new, c).cost_s(c) < _BETTER * forecast(old, c).cost_s(c)
+    )
     return new if better else old
 
 
