@@ -101,10 +101,11 @@ def print_differences(differences: Sequence[Difference], meta: Mapping[str, Any]
             end_section=ends,
         )
     console = make_console()
-    console.print(f"{meta.get('replayed', '')} over {link} ({meta.get('backend', '')}): medians")
+    console.print(f"{meta.get('replayed', '')} over {link} ({meta.get('backend', '')})")
     console.print(table)
     wrong = sum(not one.within for one in differences)
     said = "all within" if not wrong else f"{wrong} of {len(differences)} not within"
     console.print(
-        f"{said} {tolerance * 100:.0f} %. overran: left out, a stage took this machine longer than the profile says"
+        f"{said} {tolerance * 100:.0f} %. Medians; of target_passes means. overran: runs in which a stage took this "
+        "machine longer\nthan the profile says; left out where a client asks alone"
     )
