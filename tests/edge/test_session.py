@@ -171,6 +171,96 @@ def test_a_commit_that_disagrees_rolls_the_drafter_back(shell: Shell) -> None:
     assert drafts(actions) == [Draft(3, 0, 2, prefix_hash([5, 30]), (31, 32))]
 
 
+# --------------------------------------------------------------------------------------------- what it learns
+
+
+def test_what_was_drafted_ahead_stays_valid_or_not(shell: Shell) -> None:
+    shell.tell("drafted", [5, 6, 7, 8])
+    shell.commit([5, 6, 7, 8, 9], drafted=4, accepted=4)  # whether 9 was guessed isn't known yet
+    figures = shell.session.figures
+    assert (figures.ahead_hits, figures.ahead_misses) == (0, 0)
+    shell.tell("drafted", [9, 10, 11, 12])
+    shell.commit([10, 11], drafted=1, accepted=1)
+    assert (figures.ahead_hits, figures.ahead_misses) == (1, 0)
+    shell.commit([30])
+    assert (figures.ahead_hits, figures.ahead_misses) == (1, 1)
+    shell.commit([31])  # the drafter is still on the wrong way: nothing more to miss
+    assert (figures.ahead_hits, figures.ahead_misses) == (1, 1)
+
+
+def test_every_token_that_it_drafted_is_held_against_the_answer_once(shell: Shell) -> None:
+    estimates = shell.session.length.estimates
+    shell.tell("drafted", [5, 6, 7, 8])
+    assert estimates.checked == 0
+    shell.commit([5])  # decoded by the cloud itself: it counts as well
+    assert estimates.checked == 1
+    shell.commit([6, 30, 31], drafted=3, accepted=1)
+    assert estimates.checked == 3  # 5 and 6 were right, 7 was wrong, 8 was about another answer
+    shell.tell("drafted", [9, 10, 11, 12])  # on the wrong way
+    assert estimates.checked == 3
+    shell.tell("drafted", [32, 33, 34, 35])
+    shell.commit([32, 40])
+    assert estimates.checked == 5
+    rates = estimates.rates()
+    assert rates[1] > rates[0] > rates[2]  # by place since the last mistake: twice right, once right, twice wrong
+
+
+def test_a_late_draft_teaches_too(shell: Shell) -> None:
+    shell.commit([5, 6, 7])
+    shell.tell("drafted", [5, 6])
+    assert shell.session.length.estimates.checked == 2
+    shell.commit([8])
+    assert shell.session.length.estimates.checked == 2  # it was told about 7, and has said nothing of 8
+
+
+def test_round_trips_jobs_and_passes_are_told(shell: Shell) -> None:
+    estimates = shell.session.length.estimates
+    assert estimates.round_trip_s == pytest.approx(0.01)  # of Open
+    shell.tell("drafted", [5, 6, 7, 8])
+    shell.tell("drafted", [9, 10, 11, 12])
+    shell.commit([5, 6], drafted=4, accepted=1, draft_id=1)
+    assert estimates.pass_s is None  # the first pass took the prompt in
+    shell.commit([7, 8, 9], drafted=2, accepted=2, draft_id=2)
+    assert estimates.pass_s == pytest.approx(200e-6, rel=0.1)
+    assert estimates.known is False  # one job alone was timed: the first one's first token is free
+
+
+class Silent(DraftLength):
+    """Drafting is off."""
+
+    off = True
+
+    def count(self, ahead: int, committed: int, pace: Pace) -> int:
+        return 2 if committed == 0 else 0
+
+
+def test_while_drafting_is_off_the_cloud_goes_on_alone() -> None:
+    shell = Shell()
+    shell.session.length = Silent()
+    shell.session.length.off = True
+    shell.stream()
+    assert only(shell.tell("drafted", [5, 6]), DraftJob)[0].count == 2
+    shell.tell("drafted", [7, 8])
+    for token in (5, 30, 31, 32):
+        assert only(shell.commit([token]), DraftJob) == []
+    shell.hear(Finished(FinishReason.STOP, 4))
+    report = shell.session.figures.report(4)
+    assert report["drafting_off_share"] == 1.0
+    assert report["draft_length_mean"] == 2.0
+
+
+def test_the_report_says_whether_it_paid(shell: Shell) -> None:
+    shell.tell("drafted", [5, 6, 7, 8])
+    shell.commit([5, 6, 7, 8, 9], drafted=4, accepted=4)
+    shell.now += 1.0
+    shell.hear(Commit(5, (10, 11), 1, 1, 0, 1, StepTimings(100, 500_000)))
+    shell.hear(Finished(FinishReason.STOP, 7))
+    report = shell.session.figures.report(7)
+    # seven tokens by passes of half a second each, the first at hand; it took one second and a bit
+    assert report["speculation_gain"] == pytest.approx((6 * 0.5 + 0.07) / 1.08, rel=0.02)
+    assert report["speculation_pays"] is True
+
+
 def test_a_cloud_that_is_ahead_takes_the_drafter_along(shell: Shell) -> None:
     shell.commit([5, 6, 7])
     actions = shell.tell("drafted", [5, 6])
