@@ -116,6 +116,7 @@ class Fleet:
     seed: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     unfinished: int = 0
+    ended_at: float = 0.0
 
     def __post_init__(self) -> None:
         on = self.deployment
@@ -212,6 +213,7 @@ class Fleet:
 
     def _ended(self, client: int, number: int, rng: random.Random, answer: SimulatedAnswer) -> None:
         self.unfinished -= 1
+        self.ended_at = self.timeline.now
         session, case = answer.session, answer.asked.case
         ids = tuple(session.answer)
         alone = session.figures.alone

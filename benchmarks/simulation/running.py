@@ -70,8 +70,8 @@ def simulate(plan: Plan, say: Callable[[str], None] = lambda text: None) -> tupl
             runs += kept
             answers += whole
             summaries.append(summary)
-            simulated, wall, events = simulated + fleet.timeline.now, wall + took, events + fleet.timeline.events
-            say(f"{mode.label}, {clients} clients: {fleet.timeline.now:.0f} s of virtual time in {took:.1f} s")
+            simulated, wall, events = simulated + fleet.ended_at, wall + took, events + fleet.timeline.events
+            say(f"{mode.label}, {clients} clients: {fleet.ended_at:.0f} s of virtual time in {took:.1f} s")
     speed = {"simulated_s": round(simulated, 3), "wall_s": round(wall, 3), "events": events}
     return Record(_meta(plan, summaries, speed, answers, len(runs)), runs), summaries
 
