@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from common.cli import make_app, run_app
+from training.alignment.app import register as register_alignment
 
 app = make_app(
     "Make the tiny pair. In order: `data`, `target`, `drafter`, `evaluate`, `pack`. "
@@ -95,6 +96,9 @@ def pack(
     from training.commands import run_pack
 
     run_pack(runs, out, scenes)
+
+
+register_alignment(app)
 
 
 def main() -> None:

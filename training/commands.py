@@ -34,7 +34,7 @@ _PRINT_EVERY = 100
 
 def make_data(out: Path, shards: int) -> None:
     """Generate what is missing of the training data."""
-    with _progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("shards", total=3 * shards)
         present = sum(1 for _ in out.glob("train-*.done")) if out.exists() else 0
         bar.update(task, completed=min(present, 3 * shards))
@@ -64,7 +64,7 @@ def train(kind: str, data: Path, out: Path, seed: int, threads: int, limit: int 
     console.print(f"{kind}: phase {plan[trainer.phase].name}, step {trainer.step} of {plan[trainer.phase].steps}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping save
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with _progress(console) as bar:
+    with progress_bar(console) as bar:
         watch = _Watch(bar)
         try:
             trainer.run(watch, limit)
@@ -104,7 +104,7 @@ def run_evaluation(pair: Path | None, runs: Path, scenes: int, json_out: Path | 
         drafter = load_checkpoint("drafter", runs / "drafter") if has_drafter else None  # type: ignore[assignment]
     assert isinstance(target, TargetLearner)
     assert drafter is None or isinstance(drafter, DrafterLearner)
-    with _progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("held-out scenes", total=scenes)
         figures = evaluate(target, drafter, pair_tokenizer(), scenes, lambda done: bar.update(task, completed=done))
     show(figures, Console())
@@ -117,12 +117,13 @@ def run_pack(runs: Path, out: Path, scenes: int) -> None:
     from training.packing import pack_pair
 
     torch.set_num_threads(1)
-    with _progress() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("held-out scenes", total=scenes)
         figures = pack_pair(runs, out, scenes, lambda done: bar.update(task, completed=done))
     show(figures, Console())
 
 
-def _progress(console: Console | None = None) -> Progress:
+def progress_bar(console: Console | None = None) -> Progress:
+    """A bar with counts, elapsed time and the time left."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     return Progress(TextColumn("{task.description}"), *columns, console=console, disable=False)

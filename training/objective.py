@@ -161,6 +161,13 @@ def watch_loss(learner: Learner, prefix: Prefix, pixels: Tensor, dense: Dense) -
 
 def answer_logits(learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedText) -> tuple[Tensor, Tensor]:
     """Logits [n, vocabulary] at every place with a goal, and the goals [n], row by row."""
+    hidden, goals = answer_states(learner, prefix, pixels, text)
+    logits: Tensor = learner.lm_head(hidden)
+    return logits, goals
+
+
+def answer_states(learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedText) -> tuple[Tensor, Tensor]:
+    """Last hidden states [n, hidden] after the final norm at every place with a goal, and the goals [n], row by row."""
     shared = torch.cat(_shared(learner, prefix, pixels), dim=1)
     inputs = torch.cat([shared, learner.language.embed_tokens(text.ids).to(shared.dtype)], dim=1)
     size = shared.shape[1]
@@ -172,8 +179,7 @@ def answer_logits(learner: Learner, prefix: Prefix, pixels: Tensor, text: Packed
         shared_prefix=size,
     ).last_hidden_state[:, size:]
     wanted = text.goals >= 0
-    logits: Tensor = learner.lm_head(hidden[wanted])
-    return logits, text.goals[wanted]
+    return hidden[wanted], text.goals[wanted]
 
 
 def _shared(learner: Learner, prefix: Prefix, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,76 @@
+"""What the commands about alignment do; apart from them, so that `--help` imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from common.errors import ModelError
+from common.shipped import shipped_drafter, shipped_target
+from training.alignment.extraction import extract
+from training.alignment.sources import GeneratedSource, HeldOutSource, ShardSource, Source
+from training.alignment.states import Aligner
+from training.commands import progress_bar
+from training.export import load_exported
+from training.models import DrafterLearner, TargetLearner
+from training.objective import prefix_of
+from training.tokenizer import pair_tokenizer
+
+
+def run_extract(
+    out: Path,
+    data: Path,
+    scenes: int,
+    questions: int,
+    held_out: bool,
+    layers: int,
+    chunk: int,
+    threads: int,
+    pair: Path | None,
+) -> None:
+    """Extract aligned states of the pair; goes on behind the chunks that are there."""
+    torch.set_num_threads(threads)
+    target, drafter = load_pair(pair)
+    tokenizer = pair_tokenizer()
+    source: Source
+    if held_out:
+        source = HeldOutSource(tokenizer, scenes)
+    elif any(data.glob("*.frames.npy")):
+        source = ShardSource(data, scenes, questions)
+    else:
+        source = GeneratedSource(tokenizer, scenes, questions)
+    aligner = Aligner(target, drafter, (prefix_of(target, tokenizer), prefix_of(drafter, tokenizer)), layers)
+    with progress_bar() as bar:
+        task = bar.add_task("scenes", total=len(source))
+        done = extract(
+            source,
+            aligner,
+            out,
+            chunk,
+            lambda at, seen: bar.update(task, completed=at, description=f"{seen} samples"),
+        )
+    spent = done.spent
+    Console().print(
+        f"{done.samples} samples, {done.tokens} tokens in {out} ({done.added} new).\n"
+        f"{done.seconds:.1f} s = {done.overhead:.3f} x the forwards (target {spent.target:.1f} s, "
+        f"to find its answers {spent.search:.1f} s, drafter {spent.drafter:.1f} s); peak memory {done.peak_mb:.0f} MB"
+    )
+
+
+def load_pair(pair: Path | None, drafter: Path | None = None) -> tuple[TargetLearner, DrafterLearner]:
+    """The packed pair in a folder, or the shipped one; `drafter` names another drafter.
+
+    Raises:
+        ModelError: a model is missing.
+    """
+    at_target = shipped_target() if pair is None else pair / "target"
+    at_drafter = drafter or (shipped_drafter() if pair is None else pair / "drafter")
+    for folder in (at_target, at_drafter):
+        if not (folder / "config.json").exists():
+            raise ModelError(f"no model in {folder}: name the folder of a packed pair, or leave it out")
+    found = load_exported("target", at_target), load_exported("drafter", at_drafter)
+    assert isinstance(found[0], TargetLearner)
+    assert isinstance(found[1], DrafterLearner)
+    return found[0], found[1]
