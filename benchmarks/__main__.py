@@ -40,7 +40,10 @@ def demo(questions: Annotated[int, typer.Option(help="How many questions to ask.
 def figures(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="One figure only (may be given again): generate, sessions, wire, overhead, raster."),
+        typer.Option(
+            help="One figure only (may be given again): generate, sessions, wire, overhead, raster, "
+            "round, delay, blocking."
+        ),
     ] = None,
     as_json: JsonOption = False,
     repetitions: Annotated[int, typer.Option(help="Repetitions of each measurement.")] = 5,

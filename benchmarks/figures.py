@@ -43,13 +43,16 @@ def machine_facts() -> dict[str, Any]:
 
 
 def measure_all(only: Sequence[str] | None, repetitions: int, model: Path | None) -> list[Figure]:
-    """All figures, or those named.
+    """All figures, or those named. All: without `blocking` where its link can't be had.
 
     Raises:
         SettingsError: there is no figure of that name.
     """
+    from benchmarks.delay_figure import measure_delay
     from benchmarks.engine_figures import measure_overhead, measure_sessions
     from benchmarks.generate_figure import measure_generate
+    from benchmarks.link.opening import tun_missing
+    from benchmarks.round_figures import measure_blocking, measure_round
     from benchmarks.small_figures import measure_raster, measure_wire
 
     measures: dict[str, Callable[[], Figure]] = {
@@ -58,8 +61,11 @@ def measure_all(only: Sequence[str] | None, repetitions: int, model: Path | None
         "wire": measure_wire,
         "overhead": lambda: measure_overhead(repetitions, model),
         "raster": lambda: measure_raster(repetitions),
+        "round": lambda: measure_round(repetitions, model),
+        "delay": lambda: measure_delay(repetitions, model),
+        "blocking": lambda: measure_blocking(repetitions, model),
     }
-    names = list(only or measures)
+    names = list(only or (name for name in measures if name != "blocking" or tun_missing() is None))
     unknown = [name for name in names if name not in measures]
     if unknown:
         raise SettingsError(f"there is no figure {unknown[0]!r}; known are {', '.join(measures)}")

@@ -1,7 +1,8 @@
 """The engine: many sessions, one packed forward a step. Pure: no I/O, no clock, no threads; `now` is an argument.
 
 `handle` takes a message for one session in; `step` runs whatever is due: at most one chunk of vision, then one packed
-forward over prompt chunks, drafts and single tokens of all due sessions, whose choices it settles into commits. All
+forward over prompt chunks, drafts and single tokens of all due sessions, whose choices it settles into commits. Where
+somebody is answering, a step has a chunk of vision or one of prompts, not both. All
 tensor work is behind `Runner`, which also says how long it took.
 """
 
@@ -325,7 +326,7 @@ class Engine:
     def step(self, now: float) -> list[Output]:
         """Run what is due. An error of the runner fails the sessions in that step and no other."""
         progress, encode_us = self._encode_one(now)
-        scheduled = schedule(self._sessions.values(), now, self.limits.budget)
+        scheduled = schedule(self._sessions.values(), now, self.limits.budget, spent=encode_us > 0)
         if not scheduled:
             return progress
         try:

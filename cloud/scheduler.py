@@ -29,12 +29,17 @@ class Scheduled:
     feed: Feed
 
 
-def schedule(sessions: Iterable[Session], now: float, budget: Budget) -> list[Scheduled]:
-    """The sessions due at `now`, within the budget, ordered by slot so that neighbours share attention calls."""
+def schedule(sessions: Iterable[Session], now: float, budget: Budget, *, spent: bool = False) -> list[Scheduled]:
+    """The sessions due at `now`, within the budget, ordered by slot so that neighbours share attention calls.
+
+    `spent`: this step had its chunk already, of vision; prompts wait for the next one if anybody is answering.
+    """
     due = [(at, s) for s in sessions if (at := s.due_at()) is not None and at <= now]
     due.sort(key=lambda pair: pair[0])
     chosen: list[Scheduled] = []
     prompt_left, answering_left = budget.prompt_chunk, budget.answering
+    if spent and any(session.prefilled for _, session in due):
+        prompt_left = 0
     for _, session in due:
         if session.prefilled:
             feed = session.feed(budget.prompt_chunk)

@@ -7,6 +7,8 @@ from typing import Any
 
 from common.types import Commit, Opened, Progress
 
+_TRACED = 1_000  # drafts: a long answer's report stays small
+
 
 @dataclass
 class Figures:
@@ -41,6 +43,7 @@ class Figures:
     drafted_by_position: list[int] = field(default_factory=list)
     accepted_by_position: list[int] = field(default_factory=list)
     round_trips_ms: list[float] = field(default_factory=list)
+    draft_trace: list[list[float]] = field(default_factory=list)
     cloud_forward_us: int = 0
     uplink_bytes: dict[str, int] = field(default_factory=lambda: {"video": 0, "drafts": 0, "control": 0})
     downlink_bytes: int = 0
@@ -101,6 +104,10 @@ class Figures:
         if sent_at is not None:
             cloud_s = (commit.timings.queue_us + commit.timings.forward_us) / 1e6
             self.round_trips_ms.append(max(0.0, (now - sent_at - cloud_s) * 1e3))
+            if len(self.draft_trace) < _TRACED:
+                times_ms = (sent_at - self.started_at) * 1e3, (now - self.started_at) * 1e3
+                cloud_ms = commit.timings.queue_us / 1e3, commit.timings.forward_us / 1e3
+                self.draft_trace.append([round(ms, 3) for ms in (*times_ms, *cloud_ms)])
             return now - sent_at - commit.timings.forward_us / 1e6
         return None
 
@@ -191,6 +198,7 @@ class Figures:
             "commit_trace": [
                 [self._since_start(now), fresh, commit.drafted, commit.accepted] for now, commit, fresh in self._commits
             ],
+            "draft_trace": self.draft_trace,
             "replay_overruns": self.replay_overruns,
             "stages": [*self.stages, *self._cloud_stages()],
         }

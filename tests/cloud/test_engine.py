@@ -555,7 +555,7 @@ def test_an_exception_in_the_forward_fails_the_sessions_of_that_step_only() -> N
     runner = BreakingRunner()
     bench = Bench(runner)
     bench.open("session-0")
-    bench.open("session-1", "another")
+    bench.open("session-1", "another one")
     bench.prefill()
     bench.open("session-2", pace=Pace.PATIENT, patience_ms=5_000)
     bench.prefill()

@@ -53,6 +53,12 @@ def test_a_prompt_larger_than_the_chunk_doesnt_hold_up_answers() -> None:
     assert [s.feed.count for s in chosen] == [16, 1]
 
 
+def test_after_a_chunk_of_vision_prompts_wait_if_anybody_answers() -> None:
+    sessions = [session(0), answering(1)]
+    assert [s.session.slot for s in schedule(sessions, 0.0, Budget(), spent=True)] == [1]
+    assert [s.session.slot for s in schedule(sessions[:1], 0.0, Budget(), spent=True)] == [0]
+
+
 def test_only_what_is_due_now() -> None:
     patient = answering(0, pace=Pace.PATIENT, since=1.0)
     parked = answering(1)
