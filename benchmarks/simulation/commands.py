@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,14 @@ from benchmarks.link.options import (
     link_profile,
 )
 from common.errors import SettingsError
+
+
+class Drafting(StrEnum):
+    """Who chooses draft lengths where none is given."""
+
+    CONTROLLER = "controller"
+    SEPARATE = "separate"
+    HEURISTIC = "heuristic"
 
 
 def simulate(
@@ -62,9 +71,12 @@ def simulate(
     clients_per_edge: Annotated[int, typer.Option(min=1, help="Clients that share a drafter and a link.")] = 1,
     shared_link: Annotated[bool, typer.Option("--shared-link", help="One link for all, not one for each.")] = False,
     draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive.")] = 0,
-    controller: Annotated[
-        bool, typer.Option("--controller", help="Adaptive by the edge's controller (exact, slow), not a heuristic.")
-    ] = False,
+    drafting: Annotated[
+        Drafting,
+        typer.Option(
+            help="Adaptive lengths by the edges' controllers, which learn together; each by itself (slow); a heuristic."
+        ),
+    ] = Drafting.CONTROLLER,
     max_ahead: Annotated[int, typer.Option(min=1, help="Drafted tokens beyond the committed ones.")] = 16,
     patience: Annotated[int, typer.Option(min=0, max=5000, metavar="MS", help="How long tokens-patient waits.")] = 200,
     load: Annotated[float, typer.Option(min=0, metavar="MS", help="Reading a recording, beyond the profile.")] = 30.0,
@@ -87,7 +99,7 @@ def simulate(
     if validate is not None:
         from benchmarks.simulation.validation import validate_file
 
-        raise typer.Exit(validate_file(validate, as_json=as_json, controller=controller))
+        raise typer.Exit(validate_file(validate, as_json=as_json, controller=drafting is not Drafting.HEURISTIC))
     from benchmarks.simulation.choices import arrivals_of, client_counts, modes_of, questions_of
     from benchmarks.simulation.costs import Costs
     from benchmarks.simulation.fleet import Deployment
@@ -122,10 +134,11 @@ def simulate(
         max_ahead=max_ahead,
         clients_per_edge=clients_per_edge,
         shared_link=shared_link,
+        shared_knowledge=drafting is Drafting.CONTROLLER,
         tokens_per_frame=tokens_per_frame(times.target.prompt_tokens, times.video.frames),
     )
     plan = Plan(
-        modes_of(paradigm, draft_length, patience, controller),
+        modes_of(paradigm, draft_length, patience, drafting is not Drafting.HEURISTIC),
         client_counts(clients),
         deployment,
         questions_of(acceptance, like, deployment, tokens, round(video_kb * 1000), seed),

@@ -46,7 +46,9 @@ class SimulatedLink:
 class SimulatedEdge:
     """A device: its answers share the drafter's thread, the link and the video's connection."""
 
-    def __init__(self, timeline: Timeline, cloud: SimulatedCloud, costs: Costs, link: SimulatedLink) -> None:
+    def __init__(
+        self, timeline: Timeline, cloud: SimulatedCloud, costs: Costs, link: SimulatedLink, knowledge: Knowledge
+    ) -> None:
         self.timeline = timeline
         self.cloud = cloud
         self.costs = costs
@@ -56,7 +58,7 @@ class SimulatedEdge:
         self.messages_up = MessageStream(timeline, link.uplink)
         self.messages_down = MessageStream(timeline, link.downlink)
         self.video = BulkConnection(timeline, link.uplink)
-        self.knowledge = Knowledge()
+        self.knowledge = knowledge
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from benchmarks.simulation.cases import EOS, Acceptance, Case, draw_guesses
 from benchmarks.simulation.cloud import SimulatedCloud
 from benchmarks.simulation.costs import Costs
 from benchmarks.simulation.edge import Asked, SimulatedAnswer, SimulatedEdge, SimulatedLink
+from benchmarks.simulation.knowledge import Knowledge
 from benchmarks.simulation.link import LinkFigures
 from benchmarks.simulation.modes import Mode
 from benchmarks.simulation.target import TOKENIZER, KnownTarget
@@ -50,8 +51,9 @@ class Arrivals:
 class Deployment:
     """What the fleet runs on.
 
-    `clients_per_edge` clients share an edge's drafter and link, all edges one link if `shared_link`; edges are spread
-    over `clouds` equal clouds, each of one engine with `slots` sessions.
+    `clients_per_edge` clients share an edge's drafter and link, all edges one link if `shared_link`, and what their
+    controllers learn if `shared_knowledge`; edges are spread over `clouds` equal clouds, each of one engine with
+    `slots` sessions.
     """
 
     costs: Costs
@@ -61,6 +63,7 @@ class Deployment:
     max_ahead: int = 16
     clients_per_edge: int = 1
     shared_link: bool = False
+    shared_knowledge: bool = False
     limits: EngineLimits = field(default_factory=EngineLimits)
     tokens_per_frame: int = 256
 
@@ -130,8 +133,15 @@ class Fleet:
         self.clouds = [SimulatedCloud(self.timeline, target, on.costs, on.limits) for target in self._targets]
         edges = -(-self.clients // on.clients_per_edge)
         self.links = [self._link(index) for index in range(1 if on.shared_link else edges)]
+        known = Knowledge()
         self.edges = [
-            SimulatedEdge(self.timeline, self.clouds[index % on.clouds], on.costs, self.links[index % len(self.links)])
+            SimulatedEdge(
+                self.timeline,
+                self.clouds[index % on.clouds],
+                on.costs,
+                self.links[index % len(self.links)],
+                known if on.shared_knowledge else Knowledge(),
+            )
             for index in range(edges)
         ]
         self._settings = SessionSettings(max_ahead=on.max_ahead, drafts=self.mode.drafts)

@@ -70,6 +70,10 @@ def _cells(one: Summary) -> list[str]:
     ]
 
 
+def _digits(value: float) -> str:
+    return number(value, 1 if value >= 10 else 3)
+
+
 def number(value: float | None, digits: int = 0) -> str:
     """A figure, or a dash."""
     return "-" if value is None else f"{value:,.{digits}f}"
@@ -94,8 +98,8 @@ def print_differences(differences: Sequence[Difference], meta: Mapping[str, Any]
             one.figure,
             str(one.runs),
             str(one.overran or ""),
-            number(one.replayed, 1),
-            number(one.simulated, 1),
+            _digits(one.replayed),
+            _digits(one.simulated),
             f"{one.off * 100:+.1f} %",
             "" if one.within else "OFF",
             end_section=ends,
@@ -106,6 +110,6 @@ def print_differences(differences: Sequence[Difference], meta: Mapping[str, Any]
     wrong = sum(not one.within for one in differences)
     said = "all within" if not wrong else f"{wrong} of {len(differences)} not within"
     console.print(
-        f"{said} {tolerance * 100:.0f} %. Medians; of target_passes means. overran: runs in which a stage took this "
-        "machine longer\nthan the profile says; left out where a client asks alone"
+        f"{said} {tolerance * 100:.0f} %. Medians; passes of all over tokens of all. overran: a stage took "
+        "this machine longer\nthan the profile says; left out where a client asks alone"
     )

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.simulation import cloud, edge
+from benchmarks.simulation import cloud
 from benchmarks.simulation.cases import EVEN, Case, drafted, made_up_case
 from benchmarks.simulation.traces import places_of
 from common import frame_groups
-from edge import link
 
 
 def test_frames_go_on_in_groups_of_the_fronts_size() -> None:
     assert cloud.GROUP == frame_groups._GROUP
-
-
-def test_video_messages_are_of_the_edges_size() -> None:
-    assert edge._VIDEO_MESSAGE == link._VIDEO_MESSAGE_BYTES
 
 
 def test_frames_of_a_clip_come_out_of_its_decoder_in_order() -> None:

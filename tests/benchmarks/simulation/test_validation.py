@@ -32,7 +32,9 @@ def _record(*modes: Mode, **changes: Any) -> Record:
             on, mode, Questions(cases, ByPosition((), 1.0), in_turn=True), 1, Arrivals(1.0, start_s=0, each=3)
         )
         fleet.run(1e4)
-        runs += [replace(run, backend="loopback", extra={}, **changes) for run in runs_of(fleet, {}, 100)[0]]
+        runs += [
+            replace(run, backend="loopback", repetition=0, extra={}, **changes) for run in runs_of(fleet, {}, 100)[0]
+        ]
     meta = {"schema": SCHEMA, "command": "replay", "replayed": "7b-bf16", "backend": "loopback", "link": {}}
     return Record(meta, runs)
 
