@@ -36,6 +36,49 @@ def extract(
     run_extract(out, data_folder, scenes, questions, held_out, layers, chunk, threads, pair)
 
 
+def adapter(
+    level: Annotated[str, typer.Option(help="L1, L1S, L2, L3, L4, L5, L5F or tokens.")],
+    states: Annotated[Path, typer.Option(help="Extracted states.")] = Path("runs/states"),
+    out: Annotated[
+        Path | None, typer.Option(help="For adapter and checkpoint; by default runs/adapters/LEVEL.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
+    batch: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 64,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    states_weight: Annotated[float, typer.Option(help="Weight of the loss on states, MSE + 0.5 (1 - cos).")] = 0.1,
+    tokens_weight: Annotated[float, typer.Option(help="Weight of the cross entropy through the target's head.")] = 1.0,
+    following: Annotated[
+        float | None, typer.Option(help="Share of the loss on states taken on the next state; 0.5 for L5, L5F, else 0.")
+    ] = None,
+    own: Annotated[float, typer.Option(help="L5F: share of positions fed with its own guess at the last state.")] = 0.5,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="L4, tokens: learn from whole answers, as the research did; this leaks.")
+    ] = False,
+    layers: Annotated[int, typer.Option(min=1, help="Read the drafter's last so many layers.")] = 1,
+    width: Annotated[int | None, typer.Option(min=1, help="Width, if not the level's own.")] = None,
+    blocks: Annotated[int | None, typer.Option(min=1, help="Blocks, if not the level's own.")] = None,
+    token_fusion: Annotated[bool, typer.Option("--token-fusion", help="L5: the token before enters, too.")] = False,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps (and go on later).")] = None,
+    pair: Pair = None,
+) -> None:
+    """Train an adapter from the drafter's states to the target's. Ctrl-C saves; the same command goes on."""
+    from training.alignment.commands import run_adapter_training
+    from training.alignment.fitting import Recipe
+    from training.alignment.losses import Weights
+
+    given = {"layers": layers, "width": width, "blocks": blocks, "token_fusion": token_fusion}
+    sizes = {
+        name: value for name, value in given.items() if value not in (None, False) and (name, value) != ("layers", 1)
+    }
+    after = following if following is not None else 0.5 if level.upper().startswith("L5") else 0.0
+    weights = Weights(states_weight, tokens_weight, after)
+    recipe = Recipe(level, sizes, steps, batch, rate, weights=weights, own=own, whole=whole, seed=seed)
+    run_adapter_training(recipe, states, out or Path("runs/adapters") / level, threads, limit, pair)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command()(extract)
+    app.command()(adapter)

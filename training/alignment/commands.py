@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from rich.console import Console
 from common.errors import ModelError
 from common.shipped import shipped_drafter, shipped_target
 from training.alignment.extraction import extract
+from training.alignment.fitting import AdapterTrainer, Recipe, Step
 from training.alignment.sources import GeneratedSource, HeldOutSource, ShardSource, Source
 from training.alignment.states import Aligner
 from training.commands import progress_bar
@@ -74,3 +76,32 @@ def load_pair(pair: Path | None, drafter: Path | None = None) -> tuple[TargetLea
     assert isinstance(found[0], TargetLearner)
     assert isinstance(found[1], DrafterLearner)
     return found[0], found[1]
+
+
+def run_adapter_training(
+    recipe: Recipe, states: Path, out: Path, threads: int, limit: int | None, pair: Path | None
+) -> None:
+    """Train an adapter; goes on from the checkpoint in `out`."""
+    torch.set_num_threads(threads)
+    target, _ = load_pair(pair)
+    trainer = AdapterTrainer(recipe, states, target.lm_head, target.language.embed_tokens, out)
+    console = Console()
+    if trainer.done:
+        console.print(f"{out} is trained to the end of its steps; take another --out to begin anew")
+        return
+    console.print(f"{recipe.level}: {trainer.adapter.parameters_count} parameters, from step {trainer.step}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping save
+    with progress_bar(console) as bar:
+        task = bar.add_task(recipe.level, total=recipe.steps, completed=trainer.step)
+        smooth: list[float] = []
+
+        def tick(step: Step) -> None:
+            smooth.append(step.right)
+            del smooth[:-100]
+            right = sum(smooth) / len(smooth)
+            bar.update(task, completed=step.step, description=f"{recipe.level} loss {step.loss:.3f} right {right:.2%}")
+
+        try:
+            trainer.run(tick, limit)
+        except KeyboardInterrupt:
+            console.print(f"stopped and saved in {out}; the same command goes on from here")

@@ -83,7 +83,7 @@ class Aligner:
         if not pairs:
             return []
         answers, rows = self._target(scene.video, pairs)
-        said = [pair._replace(answer=answer) for pair, answer in zip(pairs, answers, strict=True)]
+        said = [Pair(pair.prompt, answer) for pair, answer in zip(pairs, answers, strict=True)]
         began = time.perf_counter()
         drafts = _run(self.drafter, self.prefixes[1], scene.events, said, self.layers)
         self.spent.drafter += time.perf_counter() - began
@@ -108,7 +108,7 @@ class Aligner:
         first = True
         while open_:
             began = time.perf_counter()
-            asked = [pairs[i]._replace(answer=guesses[i]) for i in open_]
+            asked = [Pair(pairs[i].prompt, guesses[i]) for i in open_]
             rows = _run(self.target, self.prefixes[0], video, asked, 0)
             passed = time.perf_counter() - began
             if first:
