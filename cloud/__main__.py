@@ -54,6 +54,12 @@ def serve(
     grace_s: Annotated[
         float | None, typer.Option(help="Seconds that running answers get to end at shutdown. [2]")
     ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of an adapter that the hidden states of drafters go through; edges need the same. [none]"
+        ),
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(

@@ -13,6 +13,7 @@ class EngineSettings(ModelSettings):
     """What the engine process needs. `model` empty: the shipped tiny one; `capacity` 0: what the limits need.
 
     `replay`: a profile of stage times that every stage is padded to (`common/replay.py`); empty for none.
+    `adapter`: the folder of one that drafts of hidden states go through; empty for none.
     """
 
     sessions: int = 8
@@ -25,6 +26,7 @@ class EngineSettings(ModelSettings):
     max_message_bytes: int = 8 << 20
     max_video_bytes: int = 256 << 20
     replay: str = ""
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

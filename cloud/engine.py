@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cloud.clips import Clip, ClipTable
+from cloud.draft_states import read_rows
 from cloud.messages import EngineMessage, Frames, OpenClip, Output, Park, VideoFailed
-from cloud.runner import PromptShape, Runner, Work
+from cloud.runner import DraftStates, PromptShape, Runner, Work
 from cloud.scheduler import Budget, Scheduled, next_due, schedule
 from cloud.session import Session
-from common.errors import CapacityError, EngineError, EventSpecError, MessageError, MismatchError, PromptError
+from common.errors import CapacityError, EngineError, EventSpecError, MismatchError, PromptError
 from common.failures import failure_of
 from common.types import (
     WIRE_VERSION,
@@ -106,7 +107,8 @@ class Engine:
             return []  # late words to a session that is gone
         match message:
             case Draft():
-                session.offer(self._with_ids(session, message))
+                draft = self._with_ids(session, message)
+                session.refuse(message) if draft is None else session.offer(draft)
                 if session.last_draft_id == message.draft_id:
                     session.work_since = now
             case Frames():
@@ -154,10 +156,18 @@ class Engine:
         self._shapes[message.session_id] = shape
         if clip is not None:
             self._lend(message.clip, clip, session)
-        opened = Opened(
-            message.session_id, session.max_tokens, session.max_draft, len(session.committed), video_needed=clip is None
-        )
+        opened = self._opened(session, video_needed=clip is None)
         return [opened, *([session.finished()] if session.reason else [])]
+
+    def _opened(self, session: Session, *, video_needed: bool) -> Opened:
+        return Opened(
+            session.open.session_id,
+            session.max_tokens,
+            session.max_draft,
+            len(session.committed),
+            video_needed=video_needed,
+            adapter=self._runner.adapter_fingerprint,
+        )
 
     def _fresh_slot(self, question: str) -> tuple[int, PromptShape]:
         """A slot of one's own, with a prompt. An idle clip makes room if need be."""
@@ -239,13 +249,7 @@ class Engine:
     def _resume(self, session: Session, message: Open, now: float) -> list[CloudMessage]:
         shape = self._shapes[message.session_id]
         commit = session.resume(message, now)
-        opened = Opened(
-            message.session_id,
-            session.max_tokens,
-            session.max_draft,
-            len(session.committed),
-            video_needed=session.available < shape.length,
-        )
+        opened = self._opened(session, video_needed=session.available < shape.length)
         replies: list[CloudMessage] = [opened]
         if commit is not None:
             replies.append(commit)
@@ -280,22 +284,22 @@ class Engine:
         if shape.length >= self._runner.capacity:
             raise PromptError(f"prompt and video don't fit into a session of {self._runner.capacity} tokens")
 
-    def _with_ids(self, session: Session, draft: Draft) -> Draft:
-        """The draft as ids: hidden states go through the target's own head and the same seeded choice."""
-        states = draft.hidden_states
-        if states is None:
+    def _with_ids(self, session: Session, draft: Draft) -> Draft | None:
+        """The draft as ids: hidden states go through adapter, head and the seeded choice. None: it can't be read."""
+        if draft.hidden_states is None:
             return draft
-        if states.dtype not in ("float16", "float32") or states.shape[1] != self._runner.hidden_size:
-            raise MessageError(
-                f"hidden states must be float16 or float32 [n, {self._runner.hidden_size}], "
-                f"not {states.dtype} {list(states.shape)}"
-            )
-        most = 4 * self.limits.max_draft
-        if states.shape[0] > most:
-            raise MessageError(f"a draft of {states.shape[0]} hidden states; at most {most} are read")
-        rows = np.frombuffer(states.data, dtype=states.dtype).reshape(states.shape).astype(np.float32)
-        ids = self._runner.draft_ids(rows, session.open.sampling, draft.base_position)
-        return replace(draft, token_ids=tuple(ids), hidden_states=None)
+        if not session.expects(draft):
+            return None
+        limits = self.limits
+        rows = read_rows(
+            draft, self._runner.state_widths, most=4 * limits.max_draft, most_context=limits.max_answer_tokens
+        )
+        if rows is None:
+            return None
+        sampling, position = session.open.sampling, draft.base_position
+        states = DraftStates(session.slot, rows, draft.encoding, draft.context, position, sampling)
+        ids = self._runner.draft_ids(states)
+        return replace(draft, token_ids=tuple(ids), hidden_states=None, scales=None) if ids else None
 
     def _take_frames(self, session_id: str, frames: Frames) -> None:
         shape = self._shapes[session_id]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from cloud.adapting import TargetAdapter
 from cloud.config import EngineSettings
 from cloud.engine import Engine, EngineLimits
 from cloud.messages import FrameSpec
@@ -42,7 +43,10 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
         quantization=settings.quantization,
         device=settings.device,
     )
-    own = _runner(target, settings)
+    adapter = None
+    if settings.adapter:
+        adapter = TargetAdapter.from_folder(settings.adapter, dtype=settings.dtype, device=settings.device)
+    own = _runner(target, settings, adapter)
     runner: Runner = own if replay is None else ReplayedRunner(own, replay, padding)
     limits = EngineLimits(
         max_prompt_tokens=settings.max_prompt_tokens,
@@ -53,7 +57,7 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
     )
     return (
         Engine(runner, limits),
-        _info(target, folder, settings, replay.name if replay is not None else ""),
+        _info(target, folder, settings, replay.name if replay is not None else "", adapter),
         FrameSpec(
             size=target.image_size,
             count=VIDEO_FRAMES,
@@ -65,7 +69,7 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
     )
 
 
-def _runner(target: VideoLlavaTarget, settings: EngineSettings) -> TargetRunner:
+def _runner(target: VideoLlavaTarget, settings: EngineSettings, adapter: TargetAdapter | None) -> TargetRunner:
     video = VIDEO_FRAMES * target.tokens_per_frame
     capacity = settings.capacity or min(
         target.max_positions, video + settings.max_prompt_tokens + settings.max_answer_tokens
@@ -73,14 +77,16 @@ def _runner(target: VideoLlavaTarget, settings: EngineSettings) -> TargetRunner:
     if capacity <= video:
         raise ModelError(f"a session of {capacity} tokens has no room for the video's {video}: raise --capacity")
     try:
-        return TargetRunner(target, slots=settings.sessions, capacity=capacity, frames=VIDEO_FRAMES)
+        return TargetRunner(target, slots=settings.sessions, capacity=capacity, frames=VIDEO_FRAMES, adapter=adapter)
     except (RuntimeError, MemoryError) as error:
         raise CapacityError(
             f"no memory for {settings.sessions} sessions of {capacity} tokens: lower --sessions or --capacity"
         ) from error
 
 
-def _info(target: VideoLlavaTarget, folder: Path, settings: EngineSettings, replay: str) -> ServerInfo:
+def _info(
+    target: VideoLlavaTarget, folder: Path, settings: EngineSettings, replay: str, adapter: TargetAdapter | None
+) -> ServerInfo:
     assert target.tokenizer is not None  # the runner has checked it
     return ServerInfo(
         wire_version=WIRE_VERSION,
@@ -99,4 +105,7 @@ def _info(target: VideoLlavaTarget, folder: Path, settings: EngineSettings, repl
         max_video_bytes=settings.max_video_bytes,
         replay=replay,
         vision_fingerprint=target.vision.fingerprint,
+        adapter=adapter.fingerprint if adapter is not None else "",
+        adapter_level=adapter.level if adapter is not None else "",
+        adapter_hidden=adapter.drafter_hidden if adapter is not None else 0,
     )

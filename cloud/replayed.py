@@ -6,17 +6,17 @@ It runs in the engine process, whose loop it blocks exactly as a device that is 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud.messages import EngineMessage, Frames, Output
-from cloud.runner import ForwardResult, PromptShape, Runner, Work
+from cloud.runner import DraftStates, ForwardResult, PromptShape, Runner, Work
 from common.padding import Padding
 from common.replay import StageTimes
-from common.types import Finished, Opened, SamplingParams
+from common.types import Finished, Opened, StateEncoding
 
 _REMEMBERED = 4096  # sessions that may end without a word
 
@@ -101,9 +101,19 @@ class ReplayedRunner:
         """Append features that an edge encoded; a copy, not padded."""
         return self._inner.place(slot, features)
 
-    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
-        """What the target's head would choose from hidden states; not padded, nobody measured it."""
-        return self._inner.draft_ids(states, sampling, position)
+    @property
+    def adapter_fingerprint(self) -> str:
+        """Of the adapter that the drafter's states go through; empty if there is none."""
+        return self._inner.adapter_fingerprint
+
+    @property
+    def state_widths(self) -> Mapping[StateEncoding, int]:
+        """Hidden-state drafts that can be taken."""
+        return self._inner.state_widths
+
+    def draft_ids(self, states: DraftStates) -> list[int]:
+        """What adapter and target's head would choose; not padded, nobody measured it."""
+        return self._inner.draft_ids(states)
 
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         """One packed forward, padded to the profile's pass over as many rows."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.types import SamplingParams
+from common.types import SamplingParams, StateEncoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,22 @@ class PromptShape:
     text_length: int
     video_start: int
     video_length: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DraftStates:
+    """A draft of hidden states for a slot's answer.
+
+    `rows` float32 [context + n, width] are what `encoding` says, for answer positions `position - context ...`; those
+    from `position` on draft, the ones before are there for an adapter that looks back.
+    """
+
+    slot: int
+    rows: NDArray[np.float32]
+    encoding: StateEncoding
+    context: int
+    position: int
+    sampling: SamplingParams
 
 
 class Runner(Protocol):
@@ -98,8 +114,16 @@ class Runner(Protocol):
     def place(self, slot: int, features: NDArray[np.uint8]) -> int:
         """Append features that an edge encoded, uint8 [n, bytes a frame]; returns microseconds."""
 
-    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
-        """What the target's head would choose from hidden states [n, hidden], for positions `position ...`."""
+    @property
+    def adapter_fingerprint(self) -> str:
+        """Of the adapter that the drafter's states go through; empty if there is none."""
+
+    @property
+    def state_widths(self) -> Mapping[StateEncoding, int]:
+        """Hidden-state drafts that can be taken, and how wide a row of each is."""
+
+    def draft_ids(self, states: DraftStates) -> list[int]:
+        """What adapter and target's head would choose, for as many of the drafted positions as make sense."""
 
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         """One packed forward."""

@@ -72,6 +72,7 @@ class Session:
     target_passes: int = 0
     stale_drafts: int = 0
     last_draft_id: int = 0
+    tail_draft_id: int = 0  # the draft that pending ends with; 0 if nothing is pending
     _spans: dict[Stage, tuple[int, int]] = field(default_factory=dict)
     _hashes: list[int] = field(default_factory=lambda: [EMPTY])
     _stash: list[Draft] = field(default_factory=list)
@@ -118,14 +119,19 @@ class Session:
             self.stale_drafts += 1
         return taken
 
+    def refuse(self, draft: Draft) -> None:
+        """Count and drop a draft that can't be read; the next commit names it, so that its edge goes on."""
+        self.stale_drafts += 1
+        if self.expects(draft):
+            self._remember(draft.draft_id)
+            self.last_draft_id = max(self.last_draft_id, draft.draft_id)
+
+    def expects(self, draft: Draft) -> bool:
+        """False for a draft that needn't be looked into: of another stream, seen before, or too late."""
+        return self.reason is None and draft.epoch == self.epoch and draft.draft_id not in self._seen
+
     def _acceptable(self, draft: Draft) -> bool:
-        return (
-            self.reason is None
-            and draft.epoch == self.epoch
-            and draft.draft_id not in self._seen
-            and bool(draft.token_ids)
-            and max(draft.token_ids) < self.vocab_size
-        )
+        return self.expects(draft) and bool(draft.token_ids) and max(draft.token_ids) < self.vocab_size
 
     def _remember(self, draft_id: int) -> None:
         self._seen[draft_id] = None
@@ -144,14 +150,21 @@ class Session:
             tail, keep = draft.token_ids[late:], 0
         else:
             keep = base - length
-            if draft.prefix_hash != extend_hash(self._hashes[length], self.pending[:keep]):
+            if not self._continues(draft, keep):
                 return False
             tail = draft.token_ids
         if not tail:
             return False
+        self.tail_draft_id = draft.draft_id
         if tuple(self.pending[keep : keep + len(tail)]) != tail:
             self.pending = [*self.pending[:keep], *tail][: self._pending_limit]
         return True
+
+    def _continues(self, draft: Draft, keep: int) -> bool:
+        """True if the draft was made for the first `keep` pending tokens, or for the draft that they end with."""
+        if draft.follows:
+            return draft.follows == self.tail_draft_id and keep == len(self.pending)
+        return draft.prefix_hash == extend_hash(self._hashes[len(self.committed)], self.pending[:keep])
 
     @property
     def _pending_limit(self) -> int:

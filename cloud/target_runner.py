@@ -6,26 +6,38 @@ One call of `forward` is one packed row: prompt chunks, drafts and single tokens
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cloud.runner import ForwardResult, PromptShape, Work
+from cloud.adapting import TargetAdapter
+from cloud.runner import DraftStates, ForwardResult, PromptShape, Work
 from cloud.target import VideoLlavaTarget
 from common.errors import InputError, ModelError
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
 from common.sampling import choose
-from common.types import SamplingParams
+from common.types import StateEncoding
 
 
 class TargetRunner:
     """Implements `cloud.engine.Runner` with a `VideoLlavaTarget`."""
 
-    def __init__(self, target: VideoLlavaTarget, *, slots: int, capacity: int, frames: int = 8) -> None:
+    def __init__(
+        self,
+        target: VideoLlavaTarget,
+        *,
+        slots: int,
+        capacity: int,
+        frames: int = 8,
+        adapter: TargetAdapter | None = None,
+    ) -> None:
         if target.tokenizer is None:
             raise ModelError("the target's folder has no tokenizer.json: copy the model's there")
+        if adapter is not None:
+            adapter.check_target(target.hidden_size)
+        self.adapter = adapter
         use_packed_attention(target.language_model)
         self.target = target
         self.frames = frames
@@ -93,6 +105,7 @@ class TargetRunner:
         prompt = self.target.prompt(question)
         before, video = len(prompt.prefix), self.frames * self.target.tokens_per_frame
         kept = self._prompts[slot][: before + video]
+        self._forget_states(slot)
         self._prompts[slot] = torch.cat((kept, self.target.embed(prompt.suffix)))
         return PromptShape(before + video + len(prompt.suffix), prompt.text_length, before, video)
 
@@ -100,8 +113,13 @@ class TargetRunner:
         """Free what the slot holds; its KV stays where it is and will be written over."""
         self._prompts.pop(slot, None)
         self._next_row.pop(slot, None)
+        self._forget_states(slot)
         if poisoned:
             self.storage.clear(slot)
+
+    def _forget_states(self, slot: int) -> None:
+        if self.adapter is not None:
+            self.adapter.forget(slot)
 
     @torch.inference_mode()
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
@@ -130,12 +148,33 @@ class TargetRunner:
         self._prompts[slot][row : row + len(features)] = features
         self._next_row[slot] = row + len(features)
 
+    @property
+    def adapter_fingerprint(self) -> str:
+        """Of the adapter that the drafter's states go through; empty if there is none."""
+        return self.adapter.fingerprint if self.adapter is not None else ""
+
+    @property
+    def state_widths(self) -> Mapping[StateEncoding, int]:
+        """Hidden-state drafts that can be taken, and how wide a row of each is."""
+        own = {StateEncoding.TARGET: self.target.hidden_size}
+        return own if self.adapter is None else {**own, **self.adapter.widths}
+
     @torch.inference_mode()
-    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
-        """What the target's head would choose from hidden states [n, hidden], for positions `position ...`."""
-        hidden = torch.from_numpy(states).to(device=self.target.device, dtype=self.target.dtype)
-        logits = self.target.logits(hidden).nan_to_num(-torch.inf, neginf=-torch.inf)
-        return choose(logits, sampling, range(position, position + len(states)))
+    def draft_ids(self, states: DraftStates) -> list[int]:
+        """What adapter and head would choose for positions `states.position ...`, up to the first that isn't finite."""
+        rows = torch.from_numpy(states.rows).to(device=self.target.device, dtype=self.target.dtype)
+        if states.encoding is StateEncoding.TARGET:
+            hidden = rows[states.context :]
+        elif self.adapter is not None:
+            hidden = self.adapter.adapt(states, rows)
+        else:
+            return []
+        logits = self.target.logits(hidden)
+        finite = logits.amax(dim=-1).isfinite().tolist()
+        count = finite.index(False) if False in finite else len(finite)
+        if count == 0:
+            return []
+        return choose(logits[:count], states.sampling, range(states.position, states.position + count))
 
     @torch.inference_mode()
     def forward(self, works: Sequence[Work]) -> ForwardResult:

@@ -47,6 +47,7 @@ from common.types import (
     SamplingParams,
     ServerInfo,
     Stage,
+    StateEncoding,
     StepTimings,
     Tensor,
 )
@@ -74,6 +75,12 @@ _STAGES = {
     Stage.VIDEO_DECODE: pb.STAGE_VIDEO_DECODE,
     Stage.VISION_ENCODE: pb.STAGE_VISION_ENCODE,
     Stage.PREFILL: pb.STAGE_PREFILL,
+}
+_ENCODINGS = {
+    StateEncoding.TARGET: pb.STATE_ENCODING_UNSPECIFIED,
+    StateEncoding.STATES: pb.STATE_ENCODING_STATES,
+    StateEncoding.INT8: pb.STATE_ENCODING_INT8,
+    StateEncoding.CODES: pb.STATE_ENCODING_CODES,
 }
 _REASONS = {
     FinishReason.STOP: pb.FINISH_REASON_STOP,
@@ -207,6 +214,9 @@ def _draft_to(m: Draft) -> pb.Draft:
         message.tokens.ids.extend(m.token_ids)
     else:
         message.hidden_states.CopyFrom(_tensor_to(m.hidden_states))
+        message.encoding, message.context, message.follows = _ENCODINGS[m.encoding], m.context, m.follows
+        if m.scales is not None:
+            message.scales.CopyFrom(_tensor_to(m.scales))
     return message
 
 
@@ -217,9 +227,16 @@ def _draft_from(m: pb.Draft) -> Draft:
     hidden = _tensor_from(m.hidden_states) if payload == "hidden_states" else None
     if hidden is not None and len(hidden.shape) != 2:
         raise MessageError(f"hidden states must be [n, hidden], not {list(hidden.shape)}")
-    ids = tuple(m.tokens.ids) if payload == "tokens" else ()
-    draft = Draft(m.draft_id, m.epoch, m.base_position, m.prefix_hash, ids, hidden)
-    if draft.count == 0:
+    if hidden is None:
+        draft = Draft(m.draft_id, m.epoch, m.base_position, m.prefix_hash, tuple(m.tokens.ids))
+    else:
+        encoding = _reverse(_ENCODINGS, m.encoding, "state encoding")
+        scales = _tensor_from(m.scales) if m.HasField("scales") else None
+        if scales is not None and len(scales.shape) != 1:
+            raise MessageError(f"scales must be [n], not {list(scales.shape)}")
+        about = (m.draft_id, m.epoch, m.base_position, m.prefix_hash)
+        draft = Draft(*about, (), hidden, encoding, scales, m.context, m.follows)
+    if draft.count <= 0:
         raise MessageError("an empty draft")
     return draft
 
@@ -288,7 +305,7 @@ def _commit_from(m: pb.Commit) -> Commit:
 def encode_cloud_message(message: CloudMessage) -> bytes:
     """`SpeculateResponse` bytes."""
     match message:
-        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay):
+        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter):
             body = pb.Opened(
                 session_id=session_id,
                 max_tokens=max_tokens,
@@ -296,6 +313,7 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
                 committed_length=committed_length,
                 video_needed=video_needed,
                 replay=replay,
+                adapter=adapter,
             )
             response = pb.SpeculateResponse(opened=body)
         case Commit():
@@ -328,7 +346,8 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
     match _body(response):
         case "opened":
             o = response.opened
-            return Opened(o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed, o.replay)
+            taken = (o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
+            return Opened(*taken, o.replay, o.adapter)
         case "commit":
             return _commit_from(response.commit)
         case "progress":

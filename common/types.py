@@ -21,6 +21,15 @@ class Pace(Enum):
     PATIENT = "patient"  # wait for the next draft, up to a deadline: fewer target passes a token
 
 
+class StateEncoding(Enum):
+    """What the rows of a hidden-state draft are."""
+
+    TARGET = "target"  # states of the target's own space: its head takes them as they are
+    STATES = "states"  # the drafter's states: the adapter takes them
+    INT8 = "int8"  # the same as bytes, with one scale a row
+    CODES = "codes"  # the waist of a split adapter as bytes, with one scale a row: the cloud does the rest
+
+
 class FinishReason(Enum):
     """Why an answer ended."""
 
@@ -87,8 +96,13 @@ class Tensor:
 class Draft:
     """Draft tokens for answer positions `base_position ...`, drafted on a prefix whose hash is `prefix_hash`.
 
-    Exactly one of `token_ids` and `hidden_states` (shape [n, hidden]) carries the draft. `epoch` counts the session's
+    Exactly one of `token_ids` and `hidden_states` (shape [n, width]) carries the draft. `epoch` counts the session's
     connections: a draft of an earlier one is stale. `draft_id` grows by one with every draft of a session.
+
+    Of hidden states `encoding` says what they are, `scales` [n] are the scales of rows of bytes. The first `context`
+    rows belong to positions before `base_position`: a causal adapter in the cloud wants all, and gets those that it
+    hasn't seen. `follows` names the draft whose end is this one's beginning: which ids that one became, only the cloud
+    knows, so no hash can (0: the prefix is committed).
     """
 
     draft_id: int
@@ -97,11 +111,15 @@ class Draft:
     prefix_hash: int
     token_ids: tuple[int, ...] = ()
     hidden_states: Tensor | None = None
+    encoding: StateEncoding = StateEncoding.TARGET
+    scales: Tensor | None = None
+    context: int = 0
+    follows: int = 0
 
     @property
     def count(self) -> int:
         """Number of drafted positions."""
-        return len(self.token_ids) if self.hidden_states is None else self.hidden_states.shape[0]
+        return len(self.token_ids) if self.hidden_states is None else self.hidden_states.shape[0] - self.context
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +171,8 @@ class Close:
 class Opened:
     """The cloud's accepted limits. `video_needed` is False where a resumed session still holds its video.
 
-    `replay` names the stage-time profile (`common/replay.py`) that the cloud's stages are padded to, if any.
+    `replay` names the stage-time profile (`common/replay.py`) that the cloud's stages are padded to, if any; `adapter`
+    is the fingerprint of the cloud's adapter for hidden-state drafts, empty if it has none.
     """
 
     session_id: str
@@ -162,6 +181,7 @@ class Opened:
     committed_length: int = 0
     video_needed: bool = True
     replay: str = ""
+    adapter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +246,8 @@ class Failure:
 class ServerInfo:
     """What `GetInfo` tells: whether two sides fit, and the limits at the door.
 
-    `vision_fingerprint` tells whether an edge's features are this target's; `replay` is as in `Opened`.
+    `vision_fingerprint` tells whether an edge's features are this target's; `replay` and `adapter` are as in `Opened`,
+    `adapter_level` and `adapter_hidden` (the width of the drafter's states) describe the adapter.
     """
 
     wire_version: int
@@ -245,6 +266,9 @@ class ServerInfo:
     max_video_bytes: int
     replay: str = ""
     vision_fingerprint: str = ""
+    adapter: str = ""
+    adapter_level: str = ""
+    adapter_hidden: int = 0
 
 
 EdgeMessage = Open | Draft | Cancel | Close

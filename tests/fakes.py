@@ -7,15 +7,15 @@ each changes every later token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cloud.runner import ForwardResult, PromptShape, Work
+from cloud.runner import DraftStates, ForwardResult, PromptShape, Work
 from common.errors import PromptError
-from common.types import SamplingParams
+from common.types import SamplingParams, StateEncoding
 
 VOCAB = 50
 EOS = 2
@@ -53,6 +53,8 @@ class FakeRunner:
     tokens_per_frame = TOKENS_PER_FRAME
     hidden_size = 4
     pixels_shape = (3, 2, 2)
+    adapter_fingerprint = ""
+    state_widths: Mapping[StateEncoding, int] = dict.fromkeys(StateEncoding, 4)
 
     def __init__(self, slots: int = 4, capacity: int = 400) -> None:
         self.slots = slots
@@ -92,8 +94,8 @@ class FakeRunner:
         self._encoded[slot] += len(features)
         return 0
 
-    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
-        return [int(row[0]) for row in states]  # the fake head reads the id off the state
+    def draft_ids(self, states: DraftStates) -> list[int]:
+        return [int(row[0]) for row in states.rows[states.context :]]  # the fake head reads the id off the state
 
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         self.forwards += 1

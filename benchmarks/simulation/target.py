@@ -6,18 +6,18 @@ clock that only adds the waits up. So the cost of a pass is the replay's by cons
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.simulation.cases import EOS, VOCABULARY, Case
 from cloud.replayed import ReplayedRunner
-from cloud.runner import ForwardResult, PromptShape, Work
+from cloud.runner import DraftStates, ForwardResult, PromptShape, Work
 from common.errors import EngineError
 from common.padding import Padding
 from common.replay import StageTimes
-from common.types import SamplingParams
+from common.types import StateEncoding
 
 PIXELS = (3, 1, 1)  # the engine passes them on; nobody looks
 TOKENIZER = "simulated"
@@ -96,7 +96,15 @@ class KnownTarget:
     def place(self, slot: int, features: NDArray[np.uint8]) -> int:
         raise EngineError("features from the edge aren't simulated")
 
-    def draft_ids(self, states: NDArray[np.float32], sampling: SamplingParams, position: int) -> list[int]:
+    @property
+    def adapter_fingerprint(self) -> str:
+        return ""
+
+    @property
+    def state_widths(self) -> Mapping[StateEncoding, int]:
+        return {}
+
+    def draft_ids(self, states: DraftStates) -> list[int]:
         raise EngineError("hidden-state drafts aren't simulated")
 
     def forward(self, works: Sequence[Work]) -> ForwardResult:

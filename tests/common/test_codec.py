@@ -36,6 +36,7 @@ from common.types import (
     SamplingParams,
     ServerInfo,
     Stage,
+    StateEncoding,
     StepTimings,
     Tensor,
 )
@@ -114,6 +115,9 @@ DRAFT_STATES: st.SearchStrategy[Draft] = st.builds(
     base_position=U32,
     prefix_hash=U32,
     hidden_states=hidden_states(),
+    encoding=st.sampled_from(StateEncoding),
+    scales=st.none() | st.integers(1, 6).map(lambda n: Tensor("float16", (n,), bytes(2 * n))),
+    follows=U64,
 )
 EDGE_MESSAGES: st.SearchStrategy[EdgeMessage] = st.one_of(
     openings(), DRAFT_IDS, DRAFT_STATES, st.just(Cancel()), st.just(Close())
@@ -127,6 +131,7 @@ CLOUD_MESSAGES: st.SearchStrategy[CloudMessage] = st.one_of(
         committed_length=U32,
         video_needed=st.booleans(),
         replay=TEXT,
+        adapter=TEXT,
     ),
     commits(),
     st.builds(Progress, st.sampled_from(Stage), start_us=U64, duration_us=U64),
@@ -174,6 +179,9 @@ INFOS = st.builds(
     max_video_bytes=U64,
     replay=TEXT,
     vision_fingerprint=TEXT,
+    adapter=TEXT,
+    adapter_level=TEXT,
+    adapter_hidden=U32,
 )
 ASKS = st.builds(
     AskRequest,

@@ -22,6 +22,13 @@ class Pace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PACE_EAGER: _ClassVar[Pace]
     PACE_PATIENT: _ClassVar[Pace]
 
+class StateEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATE_ENCODING_UNSPECIFIED: _ClassVar[StateEncoding]
+    STATE_ENCODING_STATES: _ClassVar[StateEncoding]
+    STATE_ENCODING_INT8: _ClassVar[StateEncoding]
+    STATE_ENCODING_CODES: _ClassVar[StateEncoding]
+
 class Stage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     STAGE_UNSPECIFIED: _ClassVar[Stage]
@@ -55,6 +62,10 @@ DATA_TYPE_UINT8: DataType
 PACE_UNSPECIFIED: Pace
 PACE_EAGER: Pace
 PACE_PATIENT: Pace
+STATE_ENCODING_UNSPECIFIED: StateEncoding
+STATE_ENCODING_STATES: StateEncoding
+STATE_ENCODING_INT8: StateEncoding
+STATE_ENCODING_CODES: StateEncoding
 STAGE_UNSPECIFIED: Stage
 STAGE_VIDEO_DECODE: Stage
 STAGE_VISION_ENCODE: Stage
@@ -151,20 +162,28 @@ class TokenIds(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Draft(_message.Message):
-    __slots__ = ("draft_id", "epoch", "base_position", "prefix_hash", "tokens", "hidden_states")
+    __slots__ = ("draft_id", "epoch", "base_position", "prefix_hash", "tokens", "hidden_states", "encoding", "scales", "context", "follows")
     DRAFT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     BASE_POSITION_FIELD_NUMBER: _ClassVar[int]
     PREFIX_HASH_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_STATES_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    SCALES_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWS_FIELD_NUMBER: _ClassVar[int]
     draft_id: int
     epoch: int
     base_position: int
     prefix_hash: int
     tokens: TokenIds
     hidden_states: Tensor
-    def __init__(self, draft_id: _Optional[int] = ..., epoch: _Optional[int] = ..., base_position: _Optional[int] = ..., prefix_hash: _Optional[int] = ..., tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., hidden_states: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    encoding: StateEncoding
+    scales: Tensor
+    context: int
+    follows: int
+    def __init__(self, draft_id: _Optional[int] = ..., epoch: _Optional[int] = ..., base_position: _Optional[int] = ..., prefix_hash: _Optional[int] = ..., tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., hidden_states: _Optional[_Union[Tensor, _Mapping]] = ..., encoding: _Optional[_Union[StateEncoding, str]] = ..., scales: _Optional[_Union[Tensor, _Mapping]] = ..., context: _Optional[int] = ..., follows: _Optional[int] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ()
@@ -187,20 +206,22 @@ class SpeculateRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay")
+    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay", "adapter")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAFT_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_LENGTH_FIELD_NUMBER: _ClassVar[int]
     VIDEO_NEEDED_FIELD_NUMBER: _ClassVar[int]
     REPLAY_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     max_tokens: int
     max_draft: int
     committed_length: int
     video_needed: bool
     replay: str
-    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ...) -> None: ...
+    adapter: str
+    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ..., adapter: _Optional[str] = ...) -> None: ...
 
 class StepTimings(_message.Message):
     __slots__ = ("queue_us", "forward_us")
@@ -353,7 +374,7 @@ class GetInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetInfoResponse(_message.Message):
-    __slots__ = ("wire_version", "model_name", "model_fingerprint", "tokenizer_hash", "vocab_size", "hidden_size", "video_frames", "eos_token_ids", "max_sessions", "max_prompt_tokens", "max_answer_tokens", "max_draft", "max_message_bytes", "max_video_bytes", "replay", "vision_fingerprint")
+    __slots__ = ("wire_version", "model_name", "model_fingerprint", "tokenizer_hash", "vocab_size", "hidden_size", "video_frames", "eos_token_ids", "max_sessions", "max_prompt_tokens", "max_answer_tokens", "max_draft", "max_message_bytes", "max_video_bytes", "replay", "vision_fingerprint", "adapter", "adapter_level", "adapter_hidden")
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -370,6 +391,9 @@ class GetInfoResponse(_message.Message):
     MAX_VIDEO_BYTES_FIELD_NUMBER: _ClassVar[int]
     REPLAY_FIELD_NUMBER: _ClassVar[int]
     VISION_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_HIDDEN_FIELD_NUMBER: _ClassVar[int]
     wire_version: int
     model_name: str
     model_fingerprint: str
@@ -386,4 +410,7 @@ class GetInfoResponse(_message.Message):
     max_video_bytes: int
     replay: str
     vision_fingerprint: str
-    def __init__(self, wire_version: _Optional[int] = ..., model_name: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., vocab_size: _Optional[int] = ..., hidden_size: _Optional[int] = ..., video_frames: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., max_sessions: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_video_bytes: _Optional[int] = ..., replay: _Optional[str] = ..., vision_fingerprint: _Optional[str] = ...) -> None: ...
+    adapter: str
+    adapter_level: str
+    adapter_hidden: int
+    def __init__(self, wire_version: _Optional[int] = ..., model_name: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., vocab_size: _Optional[int] = ..., hidden_size: _Optional[int] = ..., video_frames: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., max_sessions: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_video_bytes: _Optional[int] = ..., replay: _Optional[str] = ..., vision_fingerprint: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_level: _Optional[str] = ..., adapter_hidden: _Optional[int] = ...) -> None: ...
