@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,6 +94,38 @@ class FeatureReceiver:
             raise LinkError(f"the features ended after {self._received} of {self._spec.count} frames")
 
 
+class PacketJoiner:
+    """Puts packets together again that came in pieces."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._pieces: list[VideoPacket] = []
+        self._size = 0
+
+    @property
+    def pending(self) -> bool:
+        """True if the last packet isn't whole."""
+        return bool(self._pieces)
+
+    def join(self, packets: tuple[VideoPacket, ...]) -> tuple[VideoPacket, ...]:
+        """The packets that are whole now. Raises MessageError if pieces don't fit, or are too many bytes."""
+        whole = []
+        for packet in packets:
+            if self._pieces and replace(self._pieces[0], data=b"") != replace(packet, data=b"", continued=True):
+                raise MessageError(
+                    f"a piece of packet {packet.index} came before packet {self._pieces[0].index} was whole"
+                )
+            self._size += len(packet.data)
+            if self._size > self._max_bytes:
+                raise MessageError(f"a packet may have at most {self._max_bytes} bytes")
+            self._pieces.append(packet)
+            if packet.continued:
+                continue
+            whole.append(replace(packet, data=b"".join(piece.data for piece in self._pieces)))
+            self._pieces, self._size = [], 0
+        return tuple(whole)
+
+
 class VideoReceiver:
     """One video, decoded in groups of the target's frames; takes as long as `replay` says, if given."""
 
@@ -105,17 +138,20 @@ class VideoReceiver:
             VideoFormatError: the header makes no sense, or is over a limit.
         """
         self._groups = FrameGroups(header, limits, count=spec.count, size=spec.size, replay=replay)
+        self._joiner = PacketJoiner(limits.max_packet_bytes)
         self._shown = header.frames
 
     def take(self, items: tuple[Any, ...]) -> None:
         """Packets that came; none: the end."""
         if not all(isinstance(item, VideoPacket) for item in items):
             raise MessageError("features follow the header of a video: send either")
-        self._groups.take(items)
+        packets = self._joiner.join(items)
+        if packets or not items:
+            self._groups.take(packets)
 
     def check_complete(self) -> None:
         """Raise LinkError if the stream ended too early."""
-        if self._groups.packets < self._shown:
+        if self._joiner.pending or self._groups.packets < self._shown:
             raise LinkError(f"the video ended after {self._groups.packets} of {self._shown} packets")
 
     def work(self) -> tuple[Frames | None, bool]:

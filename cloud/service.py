@@ -6,13 +6,15 @@ End of stream without `Close` means that the peer was lost: its session is parke
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
 
+from cloud.backlog import Backlog
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
 from cloud.ingest import Receiver, receiver_for
@@ -53,7 +55,7 @@ class SpeculationService:
             {
                 "GetInfo": grpc.unary_unary_rpc_method_handler(self.get_info),
                 "Speculate": grpc.stream_stream_rpc_method_handler(self.speculate),
-                "StreamVideo": grpc.stream_unary_rpc_method_handler(self.stream_video),
+                "StreamVideo": grpc.stream_stream_rpc_method_handler(self.stream_video),
             },
         )
 
@@ -139,35 +141,51 @@ class SpeculationService:
 
     # ------------------------------------------------------------------------------------------------- video
 
-    async def stream_video(self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    async def stream_video(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[bytes]:
         """A session's video: decode, pick and preprocess the target's frames, hand them to the engine."""
         try:
-            frames, size = await self._take_video(requests)
+            async with contextlib.aclosing(self._take_video(requests)) as replies:
+                async for reply in replies:
+                    yield reply
         except EventSpecError as error:
             await abort(context, error)
-        return codec.encode_video_reply(frames, size)
 
-    async def _take_video(self, requests: AsyncIterator[bytes]) -> tuple[int, int]:
+    async def _take_video(self, requests: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        """Messages are read, and acknowledged, as they come, while those before them are decoded."""
         session_id, header, size = "", None, 0
-        receiver: Receiver | None = None
-        async for data in requests:
-            size += len(data)
-            if size > self._settings.max_video_bytes:
-                await self._refuse_video(session_id)
-            named, announced, items = codec.decode_video_message(data)
-            if receiver is None:
-                if announced is None or not named:
-                    raise MessageError("a video begins with its session id and header")
-                session_id, header = named, announced
-                await self._join_video(session_id, header)
-                receiver = await self._receiver(session_id, header)
-            if items:
-                await self._push(session_id, receiver, items)
-        if receiver is None or header is None:
-            raise MessageError("an empty video stream")
+        backlog = Backlog()
+        try:
+            async with contextlib.aclosing(backlog.reading(requests)) as incoming:
+                async for data in incoming:
+                    size += len(data)
+                    if size > self._settings.max_video_bytes:
+                        await self._refuse_video(session_id)
+                    named, announced, items = codec.decode_video_message(data)
+                    if header is None:
+                        if announced is None or not named:
+                            raise MessageError("a video begins with its session id and header")
+                        session_id, header = named, announced
+                        await self._join_video(session_id, header)
+                        receiver = await self._receiver(session_id, header)
+                        backlog.start(self._decode(session_id, receiver, backlog))
+                    if isinstance(header, VideoHeader) and header.acknowledge:
+                        yield codec.encode_video_acknowledgement(size)
+                    if items:
+                        await backlog.put(items, len(data))
+            if header is None:
+                raise MessageError("an empty video stream")
+            await backlog.finish()
+            yield codec.encode_video_reply(header.frames, size)
+        finally:
+            await backlog.stop()
+
+    async def _decode(self, session_id: str, receiver: Receiver, backlog: Backlog) -> None:
+        async for items in backlog:
+            await self._push(session_id, receiver, items)
         receiver.check_complete()
         await self._push(session_id, receiver, ())
-        return header.frames, size
 
     async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader) -> None:
         if isinstance(header, VideoHeader) and header.ahead:

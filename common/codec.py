@@ -378,6 +378,7 @@ def encode_video_header(session_id: str, header: VideoHeader, packets: Iterable[
             time_base_num=header.time_base_num,
             time_base_den=header.time_base_den,
             ahead=header.ahead,
+            acknowledge=header.acknowledge,
         ),
     )
     _add_packets(message, packets)
@@ -393,7 +394,9 @@ def encode_video_packets(packets: Iterable[VideoPacket]) -> bytes:
 
 def _add_packets(message: pb.StreamVideoRequest, packets: Iterable[VideoPacket]) -> None:
     for p in packets:
-        message.packets.add(index=p.index, pts=p.pts, dts=p.dts, keyframe=p.keyframe, data=p.data)
+        message.packets.add(
+            index=p.index, pts=p.pts, dts=p.dts, keyframe=p.keyframe, data=p.data, continued=p.continued
+        )
 
 
 def encode_features_header(session_id: str, header: FeaturesHeader) -> bytes:
@@ -440,8 +443,9 @@ def decode_video_message(data: bytes) -> VideoMessage:
             time_base_num=h.time_base_num,
             time_base_den=h.time_base_den,
             ahead=h.ahead,
+            acknowledge=h.acknowledge,
         )
-    packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data) for p in m.packets)
+    packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data, p.continued) for p in m.packets)
     return m.session_id, header, packets
 
 
@@ -450,8 +454,18 @@ def encode_video_reply(frames: int, size: int) -> bytes:
     return pb.StreamVideoResponse(frames=frames, bytes=size).SerializeToString()
 
 
+def encode_video_acknowledgement(received: int) -> bytes:
+    """`StreamVideoResponse` bytes before the last: how many bytes of messages have come."""
+    return pb.StreamVideoResponse(received=received).SerializeToString()
+
+
+def decode_video_acknowledgement(data: bytes) -> int | None:
+    """Bytes that have come; None: the last `StreamVideoResponse`."""
+    return _parse(pb.StreamVideoResponse, data).received or None
+
+
 def decode_video_reply(data: bytes) -> tuple[int, int]:
-    """A `StreamVideoResponse`: frames and bytes."""
+    """The last `StreamVideoResponse`: frames and bytes."""
     m = _parse(pb.StreamVideoResponse, data)
     return m.frames, m.bytes
 

@@ -23,6 +23,7 @@ class VideoHeader:
         time_base_num: numerator of the time base, in seconds.
         time_base_den: its denominator.
         ahead: the video comes before its question; the stream's id names a clip, not a session.
+        acknowledge: every message of the stream is to be acknowledged.
     """
 
     codec: str
@@ -33,6 +34,7 @@ class VideoHeader:
     time_base_num: int
     time_base_den: int
     ahead: bool = False
+    acknowledge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class VideoPacket:
     """One encoded packet, in decoding order; `pts` and `dts` in units of the header's time base.
 
     `pts` is `NOT_SHOWN` for a packet that others need for decoding, but that nobody sees: in front of the cut of a
-    trimmed clip, or a codec's own reference picture.
+    trimmed clip, or a codec's own reference picture. `continued`: on the wire, `data` goes on in the next packet, which
+    repeats everything else.
     """
 
     index: int
@@ -48,6 +51,7 @@ class VideoPacket:
     dts: int
     keyframe: bool
     data: bytes
+    continued: bool = False
 
     @property
     def shown(self) -> bool:

@@ -1,13 +1,14 @@
 """The link to the cloud as one injectable object: open a stream, stream a video, ask who is there.
 
-`GrpcLink` keeps two TCP connections: a 20-byte draft never queues behind a 200 KB picture. Failures of the network
+`GrpcLink` keeps two TCP connections, and paces video (`edge/pacing.py`): a 20-byte draft never queues behind a 200 KB
+picture. Failures of the network
 come out as `LinkError`, refusals by the cloud as the error they stand for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,12 +19,8 @@ from common.errors import EventSpecError, LinkError
 from common.rpc import channel_options, error_of_status
 from common.types import CloudMessage, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-
-# Packets are gathered into messages of about this size, so that the stream can be interrupted and paced.
-_VIDEO_MESSAGE_BYTES = 64 << 10
-
-
-Sent = Callable[[int, int], None]  # (frames, bytes) that a message carried
+from edge.pacing import VideoInFlight
+from edge.video_stream import PacedLink, Sent, paced_messages
 
 
 class Stream(Protocol):
@@ -151,6 +148,7 @@ class GrpcLink:
         separate = [*options, ("grpc.use_local_subchannel_pool", 1)]
         self._drafts = grpc.aio.insecure_channel(settings.address, options=separate)
         self._video = grpc.aio.insecure_channel(settings.address, options=separate)
+        self._pacing = PacedLink()
 
     async def info(self, timeout: float) -> ServerInfo:
         """The cloud's capabilities and limits."""
@@ -167,27 +165,21 @@ class GrpcLink:
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
         """Stream a video on its own connection."""
 
-        async def messages() -> AsyncIterator[bytes]:
-            for data in _video_messages(session_id, header, packets):
-                yield data
+        async def read() -> AsyncIterator[VideoPacket]:
+            for packet in packets:
+                yield packet
 
-        return await self._send_video(messages())
+        stream = VideoInFlight()
+        messages = paced_messages(session_id, header, read(), self._pacing, stream, gather=True)
+        return await self._send_video(messages, stream)
 
     async def stream_video(
         self, clip_id: str, header: VideoHeader, packets: AsyncIterable[VideoPacket], sent: Sent
     ) -> int:
-        """Stream a video as its packets come, each in a message of its own."""
-
-        async def messages() -> AsyncIterator[bytes]:
-            data = codec.encode_video_header(clip_id, header)
-            sent(0, len(data))
-            yield data
-            async for packet in packets:
-                data = codec.encode_video_packets((packet,))
-                sent(int(packet.shown), len(data))
-                yield data
-
-        return await self._send_video(messages())
+        """Stream a video as its packets come, each in a message of its own, large ones in several."""
+        stream = VideoInFlight()
+        messages = paced_messages(clip_id, header, packets, self._pacing, stream, gather=False, sent=sent)
+        return await self._send_video(messages, stream)
 
     async def send_features(
         self, session_id: str, header: FeaturesHeader, features: AsyncIterable[FrameFeatures]
@@ -201,7 +193,8 @@ class GrpcLink:
 
         return await self._send_video(messages())
 
-    async def _send_video(self, messages: AsyncIterator[bytes]) -> int:
+    async def _send_video(self, messages: AsyncIterator[bytes], stream: VideoInFlight | None = None) -> int:
+        """Send messages, and take acknowledgements in for `stream`, if they ask for them."""
         size = 0
         broken: list[EventSpecError] = []
 
@@ -215,26 +208,18 @@ class GrpcLink:
                 broken.append(error)
 
         try:
-            await self._video.stream_unary(f"/{codec.SERVICE}/StreamVideo")(counted())
+            async for reply in self._video.stream_stream(f"/{codec.SERVICE}/StreamVideo")(counted()):
+                received = codec.decode_video_acknowledgement(reply)
+                if received is not None and stream is not None:
+                    self._pacing.acknowledged(stream, received)
         except grpc.RpcError as error:
             raise (broken[0] if broken else error_of_status(error)) from error
+        finally:
+            if stream is not None:
+                self._pacing.forget(stream)
         return size
 
     async def close(self) -> None:
         """Let go of both connections."""
         await self._drafts.close()
         await self._video.close()
-
-
-def _video_messages(session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> Iterable[bytes]:
-    named = False  # the header rides with the first packets
-    batch: list[VideoPacket] = []
-    size = 0
-    for packet in packets:
-        batch.append(packet)
-        size += len(packet.data)
-        if size >= _VIDEO_MESSAGE_BYTES:
-            yield codec.encode_video_packets(batch) if named else codec.encode_video_header(session_id, header, batch)
-            named, batch, size = True, [], 0
-    if batch or not named:
-        yield codec.encode_video_packets(batch) if named else codec.encode_video_header(session_id, header, batch)

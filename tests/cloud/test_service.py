@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -191,6 +192,30 @@ async def test_drafts_are_verified(served: Cloud, clip: Clip) -> None:
     assert await served.send_video(whole(clip)) == (6, sum(len(m) for m in whole(clip)))
     first = await peer.hear_until(Commit)
     assert (first.accepted, list(first.token_ids)) == (5, TRUTH[:6])
+    await peer.hear_until(Finished)
+    assert peer.answer == TRUTH
+
+
+async def test_messages_are_acknowledged_as_they_come_if_the_header_asks_for_it(served: Cloud, clip: Clip) -> None:
+    peer = await served.opened()
+    packets = [
+        piece
+        for p in clip.packets()
+        for piece in (replace(p, data=p.data[:7], continued=True), replace(p, data=p.data[7:]))
+    ]
+    call = served.channel.stream_stream(f"/{codec.SERVICE}/StreamVideo")()
+    messages = [codec.encode_video_header("session-0", replace(clip.header, acknowledge=True))]
+    messages += [codec.encode_video_packets([packet]) for packet in packets]
+    received = 0
+    async with asyncio.timeout(30):
+        for data in messages:
+            await call.write(data)
+            received += len(data)
+            assert codec.decode_video_acknowledgement(await call.read()) == received
+        await call.done_writing()
+        last = await call.read()
+        assert codec.decode_video_acknowledgement(last) is None
+        assert codec.decode_video_reply(last) == (6, received)
     await peer.hear_until(Finished)
     assert peer.answer == TRUTH
 

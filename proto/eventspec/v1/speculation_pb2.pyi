@@ -298,7 +298,7 @@ class SpeculateResponse(_message.Message):
     def __init__(self, opened: _Optional[_Union[Opened, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class VideoHeader(_message.Message):
-    __slots__ = ("codec", "extradata", "width", "height", "frames", "time_base_num", "time_base_den", "ahead")
+    __slots__ = ("codec", "extradata", "width", "height", "frames", "time_base_num", "time_base_den", "ahead", "acknowledge")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     EXTRADATA_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -307,6 +307,7 @@ class VideoHeader(_message.Message):
     TIME_BASE_NUM_FIELD_NUMBER: _ClassVar[int]
     TIME_BASE_DEN_FIELD_NUMBER: _ClassVar[int]
     AHEAD_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     codec: str
     extradata: bytes
     width: int
@@ -315,21 +316,24 @@ class VideoHeader(_message.Message):
     time_base_num: int
     time_base_den: int
     ahead: bool
-    def __init__(self, codec: _Optional[str] = ..., extradata: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., time_base_num: _Optional[int] = ..., time_base_den: _Optional[int] = ..., ahead: bool = ...) -> None: ...
+    acknowledge: bool
+    def __init__(self, codec: _Optional[str] = ..., extradata: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., time_base_num: _Optional[int] = ..., time_base_den: _Optional[int] = ..., ahead: bool = ..., acknowledge: bool = ...) -> None: ...
 
 class VideoPacket(_message.Message):
-    __slots__ = ("index", "pts", "dts", "keyframe", "data")
+    __slots__ = ("index", "pts", "dts", "keyframe", "data", "continued")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     PTS_FIELD_NUMBER: _ClassVar[int]
     DTS_FIELD_NUMBER: _ClassVar[int]
     KEYFRAME_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    CONTINUED_FIELD_NUMBER: _ClassVar[int]
     index: int
     pts: int
     dts: int
     keyframe: bool
     data: bytes
-    def __init__(self, index: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., keyframe: bool = ..., data: _Optional[bytes] = ...) -> None: ...
+    continued: bool
+    def __init__(self, index: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., keyframe: bool = ..., data: _Optional[bytes] = ..., continued: bool = ...) -> None: ...
 
 class FeaturesHeader(_message.Message):
     __slots__ = ("vision_fingerprint", "frames")
@@ -362,12 +366,14 @@ class StreamVideoRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., header: _Optional[_Union[VideoHeader, _Mapping]] = ..., packets: _Optional[_Iterable[_Union[VideoPacket, _Mapping]]] = ..., features_header: _Optional[_Union[FeaturesHeader, _Mapping]] = ..., features: _Optional[_Iterable[_Union[FrameFeatures, _Mapping]]] = ...) -> None: ...
 
 class StreamVideoResponse(_message.Message):
-    __slots__ = ("frames", "bytes")
+    __slots__ = ("frames", "bytes", "received")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
     frames: int
     bytes: int
-    def __init__(self, frames: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+    received: int
+    def __init__(self, frames: _Optional[int] = ..., bytes: _Optional[int] = ..., received: _Optional[int] = ...) -> None: ...
 
 class GetInfoRequest(_message.Message):
     __slots__ = ()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from eventspec.v1 import speculation_pb2 as eventspec_dot_v1_dot_speculation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&eventspec/v1/speculation_service.proto\x12\x0c\x65ventspec.v1\x1a\x1e\x65ventspec/v1/speculation.proto2\x84\x02\n\x12SpeculationService\x12\x46\n\x07GetInfo\x12\x1c.eventspec.v1.GetInfoRequest\x1a\x1d.eventspec.v1.GetInfoResponse\x12P\n\tSpeculate\x12\x1e.eventspec.v1.SpeculateRequest\x1a\x1f.eventspec.v1.SpeculateResponse(\x01\x30\x01\x12T\n\x0bStreamVideo\x12 .eventspec.v1.StreamVideoRequest\x1a!.eventspec.v1.StreamVideoResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&eventspec/v1/speculation_service.proto\x12\x0c\x65ventspec.v1\x1a\x1e\x65ventspec/v1/speculation.proto2\x86\x02\n\x12SpeculationService\x12\x46\n\x07GetInfo\x12\x1c.eventspec.v1.GetInfoRequest\x1a\x1d.eventspec.v1.GetInfoResponse\x12P\n\tSpeculate\x12\x1e.eventspec.v1.SpeculateRequest\x1a\x1f.eventspec.v1.SpeculateResponse(\x01\x30\x01\x12V\n\x0bStreamVideo\x12 .eventspec.v1.StreamVideoRequest\x1a!.eventspec.v1.StreamVideoResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eventspec.v1.speculation_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SPECULATIONSERVICE']._serialized_start=89
-  _globals['_SPECULATIONSERVICE']._serialized_end=349
+  _globals['_SPECULATIONSERVICE']._serialized_end=351
 # @@protoc_insertion_point(module_scope)

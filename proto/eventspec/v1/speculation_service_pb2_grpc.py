@@ -45,7 +45,7 @@ class SpeculationServiceStub(object):
                 request_serializer=eventspec_dot_v1_dot_speculation__pb2.SpeculateRequest.SerializeToString,
                 response_deserializer=eventspec_dot_v1_dot_speculation__pb2.SpeculateResponse.FromString,
                 _registered_method=True)
-        self.StreamVideo = channel.stream_unary(
+        self.StreamVideo = channel.stream_stream(
                 '/eventspec.v1.SpeculationService/StreamVideo',
                 request_serializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoRequest.SerializeToString,
                 response_deserializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoResponse.FromString,
@@ -71,7 +71,8 @@ class SpeculationServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamVideo(self, request_iterator, context):
-        """The session's video, on a connection of its own so that it never blocks drafts.
+        """The session's video, on a connection of its own so that it never blocks drafts. The last response says what came;
+        those before it are acknowledgements, sent only if the header asks for them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,7 +91,7 @@ def add_SpeculationServiceServicer_to_server(servicer, server):
                     request_deserializer=eventspec_dot_v1_dot_speculation__pb2.SpeculateRequest.FromString,
                     response_serializer=eventspec_dot_v1_dot_speculation__pb2.SpeculateResponse.SerializeToString,
             ),
-            'StreamVideo': grpc.stream_unary_rpc_method_handler(
+            'StreamVideo': grpc.stream_stream_rpc_method_handler(
                     servicer.StreamVideo,
                     request_deserializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoRequest.FromString,
                     response_serializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoResponse.SerializeToString,
@@ -172,7 +173,7 @@ class SpeculationService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_unary(
+        return grpc.experimental.stream_stream(
             request_iterator,
             target,
             '/eventspec.v1.SpeculationService/StreamVideo',
