@@ -56,6 +56,7 @@ def adapter(
     ] = False,
     layers: Annotated[int, typer.Option(min=1, help="Read the drafter's last so many layers.")] = 1,
     width: Annotated[int | None, typer.Option(min=1, help="Width, if not the level's own.")] = None,
+    embedding: Annotated[int | None, typer.Option(min=8, help="tokens: width of the encoder.")] = None,
     blocks: Annotated[int | None, typer.Option(min=1, help="Blocks, if not the level's own.")] = None,
     token_fusion: Annotated[bool, typer.Option("--token-fusion", help="L5: the token before enters, too.")] = False,
     seed: Seed = 0,
@@ -68,7 +69,7 @@ def adapter(
     from training.alignment.fitting import Recipe
     from training.alignment.losses import Weights
 
-    given = {"layers": layers, "width": width, "blocks": blocks, "token_fusion": token_fusion}
+    given = {"layers": layers, "width": width, "blocks": blocks, "embedding": embedding, "token_fusion": token_fusion}
     sizes = {
         name: value for name, value in given.items() if value not in (None, False) and (name, value) != ("layers", 1)
     }
@@ -78,7 +79,43 @@ def adapter(
     run_adapter_training(recipe, states, out or Path("runs/adapters") / level, threads, limit, pair)
 
 
+def metrics(
+    states: Annotated[Path, typer.Option(help="States extracted from held-out scenes.")] = Path("runs/states-held-out"),
+    adapters: Annotated[
+        list[Path] | None, typer.Option("--adapter", help="Folder of an adapter; name it again for more.")
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Let L4 and tokens see whole answers, as the research did; this leaks.")
+    ] = False,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
+    threads: Threads = 1,
+    pair: Pair = None,
+) -> None:
+    """Measure raw ids and adapters on held-out states: true acceptance with rollback, and all proxies.
+
+    By class of word and position, mean acceptance length, cosine figures, best 1, 5 and 10, estimated speed-ups.
+    """
+    from training.alignment.reporting import run_metrics
+
+    run_metrics(states, adapters or [], whole, json_out, threads, pair)
+
+
+def bound(
+    states: Annotated[Path, typer.Option(help="States extracted from held-out scenes.")] = Path("runs/states-held-out"),
+    scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes.")] = 200,
+    draws: Annotated[int, typer.Option(min=1, help="Scenes drawn for each.")] = 120,
+    asks: Annotated[int, typer.Option(min=1, help="Questions of each kind about each drawn scene.")] = 25,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+) -> None:
+    """Bound acceptance by what events can tell: the best that an ideal observer of the events could draft."""
+    from training.alignment.reporting import run_bound
+
+    run_bound(states, scenes, draws, asks, json_out)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command()(extract)
     app.command()(adapter)
+    app.command()(metrics)
+    app.command()(bound)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
-from training.models import Learner
+from training.alignment.speedup import Times
+from training.models import DrafterLearner, Learner, TargetLearner
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,15 @@ class _Stepper:
     def __init__(self, learner: Learner, prefix: int) -> None:
         self.language, self.head, self.prefix = learner.language, learner.lm_head, prefix
         use_packed_attention(self.language)
-        self.storage = KVStorage.for_model(self.language, slots=1, capacity=prefix + 8)
+        self.storage = KVStorage.for_model(self.language, slots=1, capacity=prefix + 16)
         self._forward(torch.zeros(prefix, dtype=torch.long), 0)
         self.step()
 
-    def step(self) -> Tensor:
-        return self._forward(torch.zeros(1, dtype=torch.long), self.prefix)
+    def step(self, tokens: int = 1) -> Tensor:
+        return self._forward(torch.zeros(tokens, dtype=torch.long), self.prefix)
+
+    def fill(self) -> Tensor:
+        return self._forward(torch.zeros(self.prefix, dtype=torch.long), 0)
 
     @torch.no_grad()
     def _forward(self, ids: Tensor, start: int) -> Tensor:
@@ -57,3 +61,30 @@ class _Stepper:
         hidden = packed_forward(self.language, self.language.embed_tokens(ids), plan)
         logits: Tensor = self.head(hidden[-1:])
         return logits
+
+
+def measure_times(target: TargetLearner, drafter: DrafterLearner, draft: int, rounds: int = 30) -> Times:
+    """Milliseconds of both models' stages, medians of turns: prefill with vision, a token, a verification."""
+    costs = measure_costs(target, drafter, rounds)
+    checked, plain = _Stepper(target, 150), (_Prefill(target, 8, 150), _Prefill(drafter, 5, 40))
+    calls = (plain[0].run, plain[1].run, lambda: checked.step(draft + 1))
+    found: list[list[float]] = [[], [], []]
+    for _ in range(rounds):
+        for call, times in zip(calls, found, strict=True):
+            began = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - began)
+    prefill, drafters, verify = (sorted(times)[rounds // 2] * 1e3 for times in found)
+    return Times(prefill, drafters, costs.target_ms, costs.drafter_ms, verify)
+
+
+class _Prefill:
+    """Vision and prompt of one model, up to its first token."""
+
+    def __init__(self, learner: Learner, frames: int, length: int) -> None:
+        self.learner, self.frames, self.stepper = learner, frames, _Stepper(learner, length)
+
+    @torch.no_grad()
+    def run(self) -> Tensor:
+        self.learner.features(torch.zeros(1, self.frames, 3, 56, 56))
+        return self.stepper.fill()

@@ -1,0 +1,114 @@
+"""What `metrics` and `bound` print and write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from common.adapters import load_adapter
+from training.alignment import metrics
+from training.alignment.chunks import load_chunks
+from training.alignment.commands import load_pair
+from training.alignment.measure import DRAFTS, Heads, Judged, figures, judge
+from training.alignment.speedup import Times, estimate
+from training.commands import progress_bar
+from training.evaluation.bound import Bound, bound
+from training.evaluation.cases import held_out
+from training.evaluation.speed import measure_times
+from training.tokenizer import pair_tokenizer
+
+_DRAFT = 5
+RAW = "raw ids"
+
+
+def run_metrics(
+    states: Path, adapters: list[Path], whole: bool, json_out: Path | None, threads: int, pair: Path | None
+) -> None:
+    """Measure raw ids and each adapter; print a table, write everything to `json_out`."""
+    torch.set_num_threads(threads)
+    target, drafter = load_pair(pair)
+    heads = Heads(target.lm_head, drafter.lm_head, target.language.embed_tokens)
+    tokenizer = pair_tokenizer()
+    ways = {RAW: None} | {folder.name: load_adapter(folder).adapter for folder in adapters}
+    times = measure_times(target, drafter, _DRAFT)
+    found: dict[str, dict[str, Any]] = {}
+    for name, adapter in ways.items():
+        judged = judge(states, adapter, heads, tokenizer, whole)
+        found[name] = figures(judged) | {"estimates": _estimates(judged, times)}
+        found[name]["parameters"] = sum(p.numel() for p in adapter.parameters()) if adapter is not None else 0
+    _show(found, Console())
+    if json_out is not None:
+        body = {"times_ms": _as_dict(times), "hidden_tokens": times.hidden, "ways": found}
+        json_out.write_text(json.dumps(body, indent=1) + "\n")
+
+
+def run_bound(states: Path, scenes: int, draws: int, asks: int, json_out: Path | None) -> None:
+    """Bound the acceptance of the answers in `states`."""
+    answers: dict[int, list[list[int]]] = {}
+    for chunk in load_chunks(states):
+        starts, ids = chunk.starts.tolist(), chunk.tensors["target_ids"].tolist()
+        for at, seed in enumerate(chunk.tensors["scenes"].tolist()):
+            answers.setdefault(seed, []).append(ids[starts[at] : starts[at + 1]])
+    tokenizer = pair_tokenizer()
+    cases = list(held_out(min(scenes, len(answers)), tokenizer))
+    with progress_bar() as bar:
+        task = bar.add_task("held-out scenes", total=len(cases))
+        given = [answers[case.scene.seed] for case in cases]
+        found = bound(cases, given, tokenizer, lambda done: bar.update(task, completed=done), draws, asks)
+    _show_bound(found, Console())
+    if json_out is not None:
+        body = {
+            "scenes": len(cases),
+            "tokens": found.tokens,
+            "unknown": found.unknown,
+            "expected": found.expected,
+            "reached": found.reached,
+            "by_class": {kind: [e / n, r / n, int(n)] for kind, (e, r, n) in sorted(found.by_class.items())},
+        }
+        json_out.write_text(json.dumps(body, indent=1) + "\n")
+
+
+def _estimates(judged: Judged, times: Times) -> dict[str, Any]:
+    early, late = metrics.phases(judged.flags, judged.mask, times.hidden)
+    result = estimate(judged.flags, judged.mask, times, _DRAFT)
+    speed = {"prefill": result.prefill, "decode": result.decode, "end_to_end": result.end_to_end}
+    return {"draft": _DRAFT, "acceptance_prefill": early, "acceptance_decode": late, "speedup": speed}
+
+
+def _show(found: dict[str, dict[str, Any]], console: Console) -> None:
+    lengths = [f"length at {draft}" for draft in DRAFTS]
+    table = Table("drafts from", "accepted", *lengths, "top 5", "cos (proxy)", "accept@.90 (proxy)", "speed-up (est.)")
+    for name, row in found.items():
+        proxies = row.get("proxies")
+        table.add_row(
+            name,
+            f"{row['acceptance']:.2%}",
+            *(f"{row['mean_length'][str(draft)]:.2f}" for draft in DRAFTS),
+            f"{row['top']['5']['share']:.1%}",
+            f"{proxies['cosine_mean']:.3f}" if proxies else "",
+            f"{proxies['by_threshold']['0.90']['accept']:.1%}" if proxies else "",
+            f"{row['estimates']['speedup']['end_to_end']:.2f}",
+        )
+    console.print(table)
+    table = Table("class of word", "tokens", *found)
+    first = next(iter(found.values()))
+    for kind, (_, tokens) in first["by_class"].items():
+        table.add_row(kind, str(tokens), *(f"{row['by_class'][kind][0]:.1%}" for row in found.values()))
+    console.print(table)
+
+
+def _show_bound(found: Bound, console: Console) -> None:
+    table = Table("class of word", "tokens", "bound (expected)", "bound (reached)")
+    for kind, (expected, reached, tokens) in sorted(found.by_class.items()):
+        table.add_row(kind, str(int(tokens)), f"{expected / tokens:.1%}", f"{reached / tokens:.1%}")
+    table.add_row("all", str(found.tokens), f"{found.expected:.2%}", f"{found.reached:.2%}", style="bold")
+    console.print(table)
+
+
+def _as_dict(times: Times) -> dict[str, float]:
+    return {name: round(getattr(times, name), 3) for name in Times.__dataclass_fields__}
