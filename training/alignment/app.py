@@ -10,6 +10,7 @@ import typer
 Pair = Annotated[Path | None, typer.Option(help="Folder of a packed pair; without it, the shipped one.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 Seed = Annotated[int, typer.Option(help="Seed of weights and batches.")]
+Drafter = Annotated[Path | None, typer.Option(help="Folder of another drafter, such as one that `lora` tuned.")]
 
 
 def extract(
@@ -26,6 +27,7 @@ def extract(
     chunk: Annotated[int, typer.Option(min=1, help="Samples a chunk.")] = 1000,
     threads: Threads = 1,
     pair: Pair = None,
+    drafter: Drafter = None,
 ) -> None:
     """Extract hidden states of both models along the target's own answers.
 
@@ -33,7 +35,7 @@ def extract(
     """
     from training.alignment.commands import run_extract
 
-    run_extract(out, data_folder, scenes, questions, held_out, layers, chunk, threads, pair)
+    run_extract(out, data_folder, scenes, questions, held_out, layers, chunk, threads, pair, drafter)
 
 
 def adapter(
@@ -79,6 +81,31 @@ def adapter(
     run_adapter_training(recipe, states, out or Path("runs/adapters") / level, threads, limit, pair)
 
 
+def lora(
+    states: Annotated[Path, typer.Option(help="Extracted states of training scenes, for the target's answers.")] = Path(
+        "runs/states"
+    ),
+    data_folder: Annotated[
+        Path, typer.Option("--data", help="Training data; without any there, scenes are drawn.")
+    ] = Path("runs/data"),
+    out: Annotated[Path, typer.Option(help="For the tuned drafter and the checkpoint.")] = Path("runs/lora"),
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the matrices.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 600,
+    batch: Annotated[int, typer.Option(min=1, help="Scenes a step.")] = 16,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps (and go on later).")] = None,
+    pair: Pair = None,
+) -> None:
+    """Tune the drafter's own layers and head on the target's answers (LoRA, by peft); writes a merged drafter."""
+    from training.alignment.commands import run_lora
+    from training.alignment.lora import LoraRecipe
+
+    recipe = LoraRecipe(rank=rank, alpha=2 * rank, steps=steps, batch=batch, rate=rate, seed=seed)
+    run_lora(recipe, states, data_folder, out, threads, limit, pair)
+
+
 def metrics(
     states: Annotated[Path, typer.Option(help="States extracted from held-out scenes.")] = Path("runs/states-held-out"),
     adapters: Annotated[
@@ -90,6 +117,7 @@ def metrics(
     json_out: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
     threads: Threads = 1,
     pair: Pair = None,
+    drafter: Drafter = None,
 ) -> None:
     """Measure raw ids and adapters on held-out states: true acceptance with rollback, and all proxies.
 
@@ -97,7 +125,7 @@ def metrics(
     """
     from training.alignment.reporting import run_metrics
 
-    run_metrics(states, adapters or [], whole, json_out, threads, pair)
+    run_metrics(states, adapters or [], whole, json_out, threads, pair, drafter)
 
 
 def bound(
@@ -117,5 +145,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command()(extract)
     app.command()(adapter)
+    app.command()(lora)
     app.command()(metrics)
     app.command()(bound)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from rich.console import Console
@@ -12,13 +14,18 @@ from common.errors import ModelError
 from common.shipped import shipped_drafter, shipped_target
 from training.alignment.extraction import extract
 from training.alignment.fitting import AdapterTrainer, Recipe, Step
-from training.alignment.sources import GeneratedSource, HeldOutSource, ShardSource, Source
+from training.alignment.sources import GeneratedSource, HeldOutSource, ShardSource, Source, event_pixels
 from training.alignment.states import Aligner
 from training.commands import progress_bar
+from training.data.batches import Shards
 from training.export import load_exported
-from training.models import DrafterLearner, TargetLearner
+from training.models import DrafterLearner, TargetLearner, normalise
 from training.objective import prefix_of
 from training.tokenizer import pair_tokenizer
+from training.world.scenes import sample_scene
+
+if TYPE_CHECKING:  # peft takes a while to import
+    from training.alignment.lora import Events, LoraRecipe
 
 
 def run_extract(
@@ -31,10 +38,11 @@ def run_extract(
     chunk: int,
     threads: int,
     pair: Path | None,
+    drafter_folder: Path | None = None,
 ) -> None:
     """Extract aligned states of the pair; goes on behind the chunks that are there."""
     torch.set_num_threads(threads)
-    target, drafter = load_pair(pair)
+    target, drafter = load_pair(pair, drafter_folder)
     tokenizer = pair_tokenizer()
     source: Source
     if held_out:
@@ -90,18 +98,55 @@ def run_adapter_training(
         console.print(f"{out} is trained to the end of its steps; take another --out to begin anew")
         return
     console.print(f"{recipe.level}: {trainer.adapter.parameters_count} parameters, from step {trainer.step}")
+    _train(trainer, recipe.level, out, limit, console)
+
+
+def run_lora(
+    recipe: LoraRecipe, states: Path, data: Path, out: Path, threads: int, limit: int | None, pair: Path | None
+) -> None:
+    """Tune the drafter; goes on from the checkpoint in `out`."""
+    from training.alignment.lora import LoraTrainer
+
+    torch.set_num_threads(threads)
+    _, drafter = load_pair(pair)
+    tokenizer = pair_tokenizer()
+    console = Console()
+    trainer = LoraTrainer(recipe, drafter, prefix_of(drafter, tokenizer), states, _events(data), out)
+    if trainer.done:
+        console.print(f"{out} is tuned to the end of its steps; take another --out to begin anew")
+        return
+    tuned = sum(parameter.numel() for parameter in trainer.tuned.values())
+    console.print(f"LoRA of rank {recipe.rank}: {tuned} parameters, from step {trainer.step}")
+    _train(trainer, "lora", out, limit, console)
+
+
+class _Trains(Protocol):
+    step: int
+
+    def run(self, progress: Callable[[Step], None], limit: int | None = None) -> None: ...
+
+
+def _train(trainer: _Trains, name: str, out: Path, limit: int | None, console: Console) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping save
     with progress_bar(console) as bar:
-        task = bar.add_task(recipe.level, total=recipe.steps, completed=trainer.step)
-        smooth: list[float] = []
+        task = bar.add_task(name, completed=trainer.step)
+        recent: list[float] = []
 
         def tick(step: Step) -> None:
-            smooth.append(step.right)
-            del smooth[:-100]
-            right = sum(smooth) / len(smooth)
-            bar.update(task, completed=step.step, description=f"{recipe.level} loss {step.loss:.3f} right {right:.2%}")
+            recent.append(step.right)
+            del recent[:-100]
+            line = f"{name} loss {step.loss:.3f} right {sum(recent) / len(recent):.2%}"
+            bar.update(task, total=step.steps, completed=step.step, description=line)
 
         try:
             trainer.run(tick, limit)
         except KeyboardInterrupt:
             console.print(f"stopped and saved in {out}; the same command goes on from here")
+
+
+def _events(data: Path) -> Events:
+    """The drafter's pictures of training scenes by their seeds: from shards, or drawn."""
+    if any(data.glob("*.events.npy")):
+        shards = Shards(data, "events")
+        return lambda seeds: normalise(shards.frames(seeds))
+    return lambda seeds: torch.stack([event_pixels(sample_scene(int(seed))) for seed in seeds])

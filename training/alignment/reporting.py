@@ -27,11 +27,17 @@ RAW = "raw ids"
 
 
 def run_metrics(
-    states: Path, adapters: list[Path], whole: bool, json_out: Path | None, threads: int, pair: Path | None
+    states: Path,
+    adapters: list[Path],
+    whole: bool,
+    json_out: Path | None,
+    threads: int,
+    pair: Path | None,
+    drafter_folder: Path | None,
 ) -> None:
     """Measure raw ids and each adapter; print a table, write everything to `json_out`."""
     torch.set_num_threads(threads)
-    target, drafter = load_pair(pair)
+    target, drafter = load_pair(pair, drafter_folder)
     heads = Heads(target.lm_head, drafter.lm_head, target.language.embed_tokens)
     tokenizer = pair_tokenizer()
     ways = {RAW: None} | {folder.name: load_adapter(folder).adapter for folder in adapters}

@@ -17,7 +17,7 @@ from training.data.shards import HELD_OUT, QUESTIONS, encode_question, scene_eve
 from training.evaluation.cases import held_out, pixels_of
 from training.models import normalise
 from training.world.questions import sample_questions
-from training.world.scenes import SENSOR, sample_scene
+from training.world.scenes import SENSOR, Scene, sample_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,10 @@ class GeneratedSource:
             scene = sample_scene(seed)
             questions = sample_questions(scene, self._each, np.random.default_rng([seed, 0xA5C]))
             encoded = [encode_question(self._tokenizer, question) for question in questions]
-            events = shrink(np.stack(raster(scene_events(scene), canvas=(SENSOR, SENSOR))))
             yield Material(
                 seed=seed,
                 video=pixels_of(shrink(video_frames(scene))),
-                events=pixels_of(events),
+                events=event_pixels(scene),
                 pairs=tuple(Pair(prompt[1:], answer) for prompt, answer in encoded),
             )
 
@@ -141,3 +140,8 @@ class HeldOutSource:
     def scenes(self, start: int) -> Iterator[Material]:
         for case in held_out(self._count - start, self._tokenizer, first=start):
             yield Material(case.scene.seed, case.video, case.events, case.pairs)
+
+
+def event_pixels(scene: Scene) -> Tensor:
+    """The drafter's pixels [5, 3, 56, 56] of a scene."""
+    return pixels_of(shrink(np.stack(raster(scene_events(scene), canvas=(SENSOR, SENSOR)))))
