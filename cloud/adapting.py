@@ -87,6 +87,8 @@ class TargetAdapter:
         answer.truncate(first)
         if answer.room is not None:
             rows = rows[: answer.room]
+        if len(rows) <= states.context:
+            return rows[:0]
         adapted = answer.extend(rows)
         if not bool(adapted.isfinite().all()):
             self.forget(states.slot)  # what it stored may not be finite either

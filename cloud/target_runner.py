@@ -169,6 +169,8 @@ class TargetRunner:
             hidden = self.adapter.adapt(states, rows)
         else:
             return []
+        if not len(hidden):
+            return []
         logits = self.target.logits(hidden)
         finite = logits.amax(dim=-1).isfinite().tolist()
         count = finite.index(False) if False in finite else len(finite)

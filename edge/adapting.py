@@ -38,7 +38,9 @@ class EdgeAdapter:
         if self.form is DraftForm.MIRROR or not isinstance(adapter, Adapter):
             return None
         width = adapter.config.width if self.form is DraftForm.CODES else adapter.config.drafter_hidden
-        return StateForm(self.form, width, self.loaded.fingerprint, adapter.reach is Reach.CAUSAL)
+        return StateForm(
+            self.form, width, self.loaded.fingerprint, adapter.reach is Reach.CAUSAL, adapter.config.positions
+        )
 
     @property
     def layers(self) -> int:

@@ -34,12 +34,14 @@ class StateForm:
         width: of a row.
         adapter: fingerprint of the adapter that the cloud must have.
         causal: True if the adapter looks back: it must get every position's state once.
+        positions: how many the adapter has; 0: no limit. Drafts that go beyond carry ids.
     """
 
     form: DraftForm
     width: int
     adapter: str
     causal: bool = False
+    positions: int = 0
 
     @property
     def dtype(self) -> str:
@@ -93,6 +95,10 @@ class StateBook:
     def forget(self) -> None:
         """Another stream: the cloud may know nothing."""
         self.known = 0
+
+    def covers(self, length: int) -> bool:
+        """True if the adapter has positions for an answer of this length."""
+        return not self.form.positions or length <= self.form.positions
 
     def draft(self, start: int, stop: int) -> DraftStates | None:
         """What to send for positions `start ... stop`; None if a state is missing."""

@@ -36,6 +36,9 @@ from common.types import (
 )
 from edge.controller import DraftLength
 from edge.figures import Figures
+from edge.forms import ENCODINGS, StateBook, StateRows
+
+_ALONE_JOB = 4  # tokens that are drafted at a time when nobody else will: an answer streams
 
 
 class Phase(Enum):
@@ -120,13 +123,17 @@ class SessionSettings:
 
 @dataclass
 class EdgeSession:
-    """See the module's docstring. `opening` is the fresh `Open`; `eos_token_ids` end the drafter's own answer."""
+    """See the module's docstring. `opening` is the fresh `Open`; `eos_token_ids` end the drafter's own answer.
+
+    With a `book`, drafts carry the drafter's states in place of its ids, for a cloud that has the book's adapter.
+    """
 
     opening: Open
     settings: SessionSettings
     eos_token_ids: frozenset[int]
     length: DraftLength
     started_at: float
+    book: StateBook | None = None
     phase: Phase = Phase.CONNECTING
     committed: list[int] = field(default_factory=list)
     belief: list[int] = field(default_factory=list)
@@ -144,11 +151,14 @@ class EdgeSession:
     _job_began: float = 0.0
     _compared: int = 0  # committed tokens that the drafter's own were held against, or that it was told
     _run_start: int = 0  # behind the last one that it got wrong
+    _states_run: int = 0  # the same of what the cloud made of its states
     _connect_pending: bool = False
     _actions: list[Action] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.figures.started_at = self.started_at
+        if self.book is not None:
+            self.figures.draft_form = self.book.form.form.value
         if self.settings.cloud:
             self._connect(self.started_at)
         else:
@@ -172,14 +182,16 @@ class EdgeSession:
         self.figures.drafter_ready_at = now
         self._next_job(now)
 
-    def drafted(self, ids: Sequence[int], now: float) -> None:
-        """The running job is done."""
+    def drafted(self, ids: Sequence[int], now: float, states: StateRows | None = None) -> None:
+        """The running job is done; with a book, `states` are those that are new since the last one."""
         if self._job is None or self.phase is Phase.DONE:
             return
         job, self._job = self._job, None
         if self.figures.draft_jobs:  # the first one begins with a token that the prompt's pass has paid for
             self.length.estimates.job(len(ids), now - self._job_began)
         self.belief = [*job.base, *ids]
+        if self.book is not None and states is not None:
+            self.book.take(states)
         self.figures.drafted_job(len(ids))
         self._compare()
         if self._consistent and len(self.belief) > len(self.committed):
@@ -218,7 +230,8 @@ class EdgeSession:
             return True  # it is about an answer that is known to be wrong
         for position in range(self._compared, min(len(self.belief), len(self.committed))):
             right = self.belief[position] == self.committed[position]
-            self.length.estimates.checked_token(position - self._run_start, right)
+            if self.book is None:  # what was drafted of states, only the cloud knows
+                self.length.estimates.checked_token(position - self._run_start, right)
             self._compared = position + 1
             if not right:
                 self._run_start = position + 1
@@ -248,15 +261,18 @@ class EdgeSession:
             return 0
         room = self.opening.max_tokens - len(base)
         if self.phase is Phase.ALONE:
-            return min(self.length.length, room)
+            return min(_ALONE_JOB, room)
         ahead = len(base) - len(self.committed)
         room = min(room, self.settings.max_ahead - ahead)
         return min(self.length.count(ahead, len(self.committed), self.opening.pace), room)
 
     @property
     def _may_send(self) -> bool:
-        """In a stream; the first one's drafts follow its Open at once, a resume has to hear what is committed."""
-        introduced = self.figures.introduced_at is not None and self._epoch == 0
+        """In a stream; the first one's drafts follow its Open at once, a resume has to hear what is committed.
+
+        States have to hear which adapter the cloud has.
+        """
+        introduced = self.figures.introduced_at is not None and self._epoch == 0 and self.book is None
         return self.phase is Phase.STREAMING or (self.phase is Phase.CONNECTING and introduced)
 
     def _send_draft(self, now: float) -> None:
@@ -269,12 +285,30 @@ class EdgeSession:
         start = max(len(self.committed), same)
         if start >= len(self.belief):
             return
-        self._draft_id += 1
-        ids = tuple(self.belief[start:])
-        draft = Draft(self._draft_id, self._epoch, start, prefix_hash(self.belief[:start]), ids)
+        draft = self._draft(start)
+        if draft is None:
+            return
+        self._draft_id, ids = draft.draft_id, self.belief[start:]
         self.sent = list(self.belief)
         self.figures.sent_draft(self._draft_id, len(ids), now)
         self._actions.append(Send(draft))
+
+    def _draft(self, start: int) -> Draft | None:
+        """The belief from `start` on, as ids or as states; None if a state is missing."""
+        about = (self._draft_id + 1, self._epoch, start, prefix_hash(self.belief[:start]))
+        if self.book is None or not self.book.covers(len(self.belief)):
+            return Draft(*about, tuple(self.belief[start:]))
+        states = self.book.draft(start, len(self.belief))
+        if states is None:
+            return None
+        return Draft(
+            *about,
+            hidden_states=states.hidden_states,
+            encoding=ENCODINGS[self.book.form.form],
+            scales=states.scales,
+            context=states.context,
+            follows=self._draft_id if start > len(self.committed) else 0,
+        )
 
     # -------------------------------------------------------------------------------------------- the cloud
 
@@ -316,6 +350,7 @@ class EdgeSession:
         if message.video_needed and (self._epoch > 0 or self.opening.clip):
             self._actions.append(SendVideo())
         self.phase = Phase.STREAMING
+        self._agree_on_form(message.adapter)
         self._fruitless += 1
         if self.figures.introduced_at is not None:
             self.length.estimates.round_trip(now - self.figures.introduced_at)
@@ -326,6 +361,16 @@ class EdgeSession:
             self.sent = list(self.committed)
         if self._consistent:
             self._send_draft(now)
+
+    def _agree_on_form(self, adapter: str) -> None:
+        """States need a cloud with their adapter; any cloud understands ids."""
+        if self.book is None:
+            return
+        self.book.forget()
+        if adapter != self.book.form.adapter:
+            why = "the cloud has another adapter than this edge" if adapter else "the cloud has no adapter"
+            self._actions.append(Tell(f"{why}: drafts go as ids"))
+            self.book, self.figures.draft_form = None, "ids"
 
     def _commit(self, commit: Commit, now: float) -> None:
         known = len(self.committed) - commit.start_position
@@ -343,7 +388,8 @@ class EdgeSession:
         right = self._compare()
         if useful and begun and (not right or len(self.belief) >= len(self.committed)):
             self.figures.met_ahead(right)
-        if self.sent[: len(self.committed)] != self.committed:
+        dropped = self.book is not None and commit.accepted < commit.drafted  # and all that was pending behind it
+        if dropped or self.sent[: len(self.committed)] != self.committed:
             self.sent = list(self.committed)
         self._attempts = self._fruitless = 0
         self._learn(commit, len(fresh), now)
@@ -354,6 +400,8 @@ class EdgeSession:
 
     def _learn(self, commit: Commit, fresh: int, now: float) -> None:
         estimates, timings = self.length.estimates, commit.timings
+        if self.book is not None:
+            self._learn_of_states(commit)
         if self.figures.first_commit_at is not None and timings.forward_us:  # the first one's pass took the prompt in
             estimates.passed(commit.drafted, commit.waiting, timings.forward_us / 1e6)
         trip_s = self.figures.commit(commit, fresh, now)
@@ -361,6 +409,13 @@ class EdgeSession:
             estimates.round_trip(trip_s)
         self.length.learn(commit)
         self.figures.commits_off += self.length.off
+
+    def _learn_of_states(self, commit: Commit) -> None:
+        """How right the drafts were that the cloud made of states."""
+        for offset in range(min(commit.accepted + 1, commit.drafted)):
+            position, right = commit.start_position + offset, offset < commit.accepted
+            self.length.estimates.checked_token(max(0, position - self._states_run), right)
+            self._states_run = self._states_run if right else position + 1
 
     def _finished(self, message: Finished, now: float) -> None:
         if message.length != len(self.committed) and message.reason is not FinishReason.CANCELLED:
