@@ -56,6 +56,9 @@ def adapter(
     whole: Annotated[
         bool, typer.Option("--whole", help="L4, tokens: learn from whole answers, as the research did; this leaks.")
     ] = False,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Zeros instead of the drafter's states, to see what L5F owes to them.")
+    ] = False,
     layers: Annotated[int, typer.Option(min=1, help="Read the drafter's last so many layers.")] = 1,
     width: Annotated[int | None, typer.Option(min=1, help="Width, if not the level's own.")] = None,
     embedding: Annotated[int | None, typer.Option(min=8, help="tokens: width of the encoder.")] = None,
@@ -77,7 +80,7 @@ def adapter(
     }
     after = following if following is not None else 0.5 if level.upper().startswith("L5") else 0.0
     weights = Weights(states_weight, tokens_weight, after)
-    recipe = Recipe(level, sizes, steps, batch, rate, weights=weights, own=own, whole=whole, seed=seed)
+    recipe = Recipe(level, sizes, steps, batch, rate, weights=weights, own=own, whole=whole, blind=blind, seed=seed)
     run_adapter_training(recipe, states, out or Path("runs/adapters") / level, threads, limit, pair)
 
 
@@ -114,6 +117,9 @@ def metrics(
     whole: Annotated[
         bool, typer.Option("--whole", help="Let L4 and tokens see whole answers, as the research did; this leaks.")
     ] = False,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Zeros instead of the drafter's states, for adapters trained so.")
+    ] = False,
     json_out: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
     threads: Threads = 1,
     pair: Pair = None,
@@ -125,7 +131,7 @@ def metrics(
     """
     from training.alignment.reporting import run_metrics
 
-    run_metrics(states, adapters or [], whole, json_out, threads, pair, drafter)
+    run_metrics(states, adapters or [], (whole, blind), json_out, threads, pair, drafter)
 
 
 def bound(

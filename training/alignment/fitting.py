@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Recipe:
         own: share of positions at which an L5F learns from its own guess at the target's state before, as it has to
             in a draft of several tokens.
         whole: levels that look at a whole chunk learn from whole answers, which leaks (see `cut_short`).
+        blind: zeros go in instead of the drafter's states: what L5F owes to the target's states alone.
         seed: of weights and batches.
     """
 
@@ -58,6 +59,7 @@ class Recipe:
     weights: Weights = field(default_factory=Weights)
     own: float = 0.5
     whole: bool = False
+    blind: bool = False
     seed: int = 0
 
 
@@ -162,6 +164,8 @@ class AdapterTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(self.step, self.recipe.steps, self.recipe.rate)
         batch = self.batches(self.step)
+        if self.recipe.blind:
+            batch = replace(batch, states=torch.zeros_like(batch.states))
         loss, right = self._loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.adapter.parameters(), self.recipe.clip)

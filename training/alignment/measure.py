@@ -7,7 +7,7 @@ true acceptance with rollback, not two answers side by side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,14 @@ def sentence(tokenizer: Tokenizer, prompt: Sequence[int]) -> str:
 
 
 @torch.inference_mode()
-def judge(states: Path, adapter: AnyAdapter | None, heads: Heads, tokenizer: Tokenizer, whole: bool = False) -> Judged:
+def judge(
+    states: Path,
+    adapter: AnyAdapter | None,
+    heads: Heads,
+    tokenizer: Tokenizer,
+    whole: bool = False,
+    blind: bool = False,
+) -> Judged:
     """Draft along the answers in `states` with `adapter`, or with the drafter's own head (None).
 
     Args:
@@ -74,6 +81,7 @@ def judge(states: Path, adapter: AnyAdapter | None, heads: Heads, tokenizer: Tok
         heads: of both models.
         tokenizer: of the pair.
         whole: let a level that looks at whole chunks look at whole answers. This leaks (see `cut_short`).
+        blind: zeros go in instead of the drafter's states.
     """
     parts: list[tuple[Tensor, Tensor, Tensor | None, Tensor]] = []
     classes: list[list[str]] = []
@@ -83,6 +91,8 @@ def judge(states: Path, adapter: AnyAdapter | None, heads: Heads, tokenizer: Tok
         for first in range(0, len(chunk), _ROWS):
             rows = range(first, min(first + _ROWS, len(chunk)))
             batch = make_batch(chunk, rows, layers)
+            if blind:
+                batch = replace(batch, states=torch.zeros_like(batch.states))
             logits, guess = _choices(adapter, batch, heads, whole)
             own = logits.gather(-1, batch.ids[..., None])
             ranks = (logits > own).sum(-1)

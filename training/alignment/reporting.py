@@ -10,11 +10,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from common.adapters import load_adapter
+from common.adapters import FusedAdapter, load_adapter
 from training.alignment import metrics
 from training.alignment.chunks import load_chunks
 from training.alignment.commands import load_pair
 from training.alignment.measure import DRAFTS, Heads, Judged, figures, judge
+from training.alignment.rolling import roll
 from training.alignment.speedup import Times, estimate
 from training.commands import progress_bar
 from training.evaluation.bound import Bound, bound
@@ -23,19 +24,23 @@ from training.evaluation.speed import measure_times
 from training.tokenizer import pair_tokenizer
 
 _DRAFT = 5
+_ROLLED = 300
 RAW = "raw ids"
 
 
 def run_metrics(
     states: Path,
     adapters: list[Path],
-    whole: bool,
+    views: tuple[bool, bool],
     json_out: Path | None,
     threads: int,
     pair: Path | None,
     drafter_folder: Path | None,
 ) -> None:
-    """Measure raw ids and each adapter; print a table, write everything to `json_out`."""
+    """Measure raw ids and each adapter; print a table, write everything to `json_out`.
+
+    `views` are the flags `whole` and `blind` of `judge`.
+    """
     torch.set_num_threads(threads)
     target, drafter = load_pair(pair, drafter_folder)
     heads = Heads(target.lm_head, drafter.lm_head, target.language.embed_tokens)
@@ -44,8 +49,10 @@ def run_metrics(
     times = measure_times(target, drafter, _DRAFT)
     found: dict[str, dict[str, Any]] = {}
     for name, adapter in ways.items():
-        judged = judge(states, adapter, heads, tokenizer, whole)
+        judged = judge(states, adapter, heads, tokenizer, *views)
         found[name] = figures(judged) | {"estimates": _estimates(judged, times)}
+        if isinstance(adapter, FusedAdapter):
+            found[name]["rolled"] = roll(states, adapter, heads, _ROLLED, _DRAFT)
         found[name]["parameters"] = sum(p.numel() for p in adapter.parameters()) if adapter is not None else 0
     _show(found, Console())
     if json_out is not None:
