@@ -12,7 +12,9 @@ from hypothesis import given as cases
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from common.replay import load_profile
 from training.alignment import metrics
+from training.alignment.decisions import decide
 from training.alignment.metrics import Flags
 from training.alignment.speedup import Times, estimate, prefill_share
 from training.evaluation.acceptance import Acceptance
@@ -118,3 +120,15 @@ def test_one_pass_is_charged_for_a_verification() -> None:
     never = estimate(np.zeros((1, 10), bool), mask, times, draft=4)
     assert never.decode == pytest.approx(1, rel=1e-3)
     assert prefill_share(315, 14, 5) == pytest.approx(0.849, abs=1e-3)
+
+
+def test_decisions_follow_the_stages() -> None:
+    rng = np.random.default_rng(0)
+    mask = np.ones((50, 20), bool)
+    flags = rng.random((50, 20)) < 0.9
+    alike, small = (decide(load_profile(name), flags, mask) for name in ("7b-4bit-24gb", "7b-small-drafter"))
+    assert small.end_to_end > alike.end_to_end
+    assert alike.target_share[0] == pytest.approx(0.849, abs=1e-3)
+    assert alike.hidden == 22
+    never = decide(load_profile("7b-4bit-24gb"), np.zeros((50, 20), bool), mask)
+    assert never.verdict == "don't draft"

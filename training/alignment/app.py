@@ -147,6 +147,18 @@ def bound(
     run_bound(states, scenes, draws, asks, json_out)
 
 
+def decide(
+    states: Annotated[Path, typer.Option(help="States extracted from held-out scenes.")] = Path("runs/states-held-out"),
+    profiles: Annotated[
+        list[str] | None, typer.Option("--replay", help="Stage times, by name or file; by default all shipped.")
+    ] = None,
+) -> None:
+    """When drafting pays: prefill share, hidden tokens and estimated speed-ups of deployments, as a table."""
+    from training.alignment.reporting import run_decide
+
+    run_decide(states, profiles or [])
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command()(extract)
@@ -154,3 +166,4 @@ def register(app: typer.Typer) -> None:
     app.command()(lora)
     app.command()(metrics)
     app.command()(bound)
+    app.command()(decide)

@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from common.adapters import FusedAdapter, load_adapter
+from common.replay import load_profile, shipped_profiles
 from training.alignment import metrics
 from training.alignment.chunks import load_chunks
 from training.alignment.commands import load_pair
+from training.alignment.decisions import LENGTHS, decide
 from training.alignment.measure import DRAFTS, Heads, Judged, figures, judge
 from training.alignment.rolling import roll
 from training.alignment.speedup import Times, estimate
@@ -25,6 +27,7 @@ from training.tokenizer import pair_tokenizer
 
 _DRAFT = 5
 _ROLLED = 300
+_PARTS = ("prefill", "decode", "end to end")
 RAW = "raw ids"
 
 
@@ -125,3 +128,27 @@ def _show_bound(found: Bound, console: Console) -> None:
 
 def _as_dict(times: Times) -> dict[str, float]:
     return {name: round(getattr(times, name), 3) for name in Times.__dataclass_fields__}
+
+
+def run_decide(states: Path, profiles: list[str]) -> None:
+    """Print the decision table of these replay profiles (all shipped ones by default)."""
+    target, drafter = load_pair(None)
+    heads = Heads(target.lm_head, drafter.lm_head, target.language.embed_tokens)
+    judged = judge(states, None, heads, pair_tokenizer())
+    shares = [f"{side}, {n} tokens" for side in ("target", "drafter") for n in LENGTHS]
+    table = Table(
+        "stage times", *shares, "hidden", "draft", "passes/token", "prefill", "decode", "end to end", "verdict"
+    )
+    table.title = "T_prefill / T_total, and estimated speed-ups with the tiny pair's acceptance of raw ids"
+    for name in profiles or shipped_profiles():
+        row = decide(load_profile(name), judged.flags, judged.mask)
+        table.add_row(
+            row.name,
+            *(f"{value:.1%}" for value in (*row.target_share, *row.drafter_share)),
+            str(row.hidden),
+            str(row.draft),
+            f"{row.passes:.2f}",
+            *(f"{value:.2f}" for value in (row.prefill, row.decode, row.end_to_end)),
+            row.verdict,
+        )
+    Console(width=200).print(table)
