@@ -62,9 +62,9 @@ class SimulatedCloud:
         if not self._busy:
             self._turn()
 
-    def receiver(self, session_id: str, messages: int, places: tuple[float, ...]) -> VideoReceiver:
-        """Who decodes a session's video, which comes in so many messages."""
-        return VideoReceiver(self, session_id, messages, places, self._costs)
+    def receiver(self, session_id: str, places: tuple[float, ...]) -> VideoReceiver:
+        """Who decodes a session's video."""
+        return VideoReceiver(self, session_id, places, self._costs)
 
     # --------------------------------------------------------------------------------------- the engine's loop
 
@@ -119,28 +119,27 @@ class VideoReceiver:
     `places` are the shares of the video after which each of the target's frames is decoded.
     """
 
-    def __init__(
-        self, cloud: SimulatedCloud, session_id: str, messages: int, places: tuple[float, ...], costs: Costs
-    ) -> None:
+    def __init__(self, cloud: SimulatedCloud, session_id: str, places: tuple[float, ...], costs: Costs) -> None:
         self._cloud = cloud
         self._session_id = session_id
-        self._messages = messages
         self._places = places
         self._costs = costs
-        self._here = 0.0  # shares of the video: arrived, decoded
+        self._arrived = 0.0  # shares of the video
+        self._here = 0.0
         self._decoded = 0.0
         self._sent = 0
         self._working = False
 
-    def arrived(self, index: int) -> None:
-        """Message `index` of the video is here; the first one waits for its session, all for a thread."""
-        if index == 0:
-            self._cloud.when_attached(self._session_id, partial(self._take, index))
-        else:
-            self._take(index)
+    def arrived(self, share: float) -> None:
+        """So much of the video is here; its beginning waits for the session, all of it for a thread."""
+        first, self._arrived = self._arrived == 0.0, share
+        if first:
+            self._cloud.when_attached(self._session_id, self._take)
+        elif self._here:
+            self._take()
 
-    def _take(self, index: int) -> None:
-        self._here = max(self._here, (index + 1) / self._messages)
+    def _take(self) -> None:
+        self._here = self._arrived
         self._work()
 
     def _work(self) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +14,7 @@ from benchmarks.simulation.knowledge import Knowledge
 from benchmarks.simulation.link import BulkConnection, LinkFigures, MessageStream, Pipe
 from benchmarks.simulation.modes import Mode
 from benchmarks.simulation.timeline import Timeline, Workers
+from benchmarks.simulation.upload import PacedUploads
 from common import codec
 from common.errors import EventSpecError
 from common.types import Close, CloudMessage, Draft, EdgeMessage, Open
@@ -30,7 +30,6 @@ from edge.session import (
     SessionSettings,
 )
 
-_VIDEO_MESSAGE = 64 << 10  # packets are gathered into messages of this size (`edge/link.py`)
 _FIRST_MESSAGE = 220  # HTTP/2 headers of a call
 
 
@@ -57,7 +56,8 @@ class SimulatedEdge:
         self.files = Workers(timeline, 2)
         self.messages_up = MessageStream(timeline, link.uplink)
         self.messages_down = MessageStream(timeline, link.downlink)
-        self.video = BulkConnection(timeline, link.uplink)
+        bulk = BulkConnection(timeline, link.uplink)
+        self.video = PacedUploads(timeline, bulk, MessageStream(timeline, link.downlink))
         self.knowledge = knowledge
 
 
@@ -142,7 +142,7 @@ class SimulatedAnswer:
                 self._draft(action)
             case Done(error):
                 self.error = error
-                self._edge.knowledge.answered(self._drafts)
+                self._edge.knowledge.answered(self._drafts, self._timeline.now)
                 self._ended(self)
 
     def _connect(self, at: float) -> None:
@@ -193,17 +193,16 @@ class SimulatedAnswer:
 
     def _send_video(self) -> None:
         case, began_ms = self.asked.case, (self._timeline.now - self.started_at) * 1e3
-        sizes = _parts(case.video_bytes, max(1, math.ceil(case.video_bytes / _VIDEO_MESSAGE)))
-        last = len(sizes) - 1
-        receiver = self._edge.cloud.receiver(self.session.opening.session_id, len(sizes), case.places)
+        receiver = self._edge.cloud.receiver(self.session.opening.session_id, case.places)
+        hop_s = self._edge.costs.hop_s
+        arrived = receiver.arrived
+        if hop_s:
+            arrived = lambda share: self._timeline.after(hop_s, partial(receiver.arrived, share))  # noqa: E731
+        self._edge.video.send(case.video_bytes, arrived, partial(self._video_sent, began_ms))
 
-        def arrived(index: int) -> None:
-            self._timeline.after(self._edge.costs.hop_s, partial(receiver.arrived, index))
-            if index == last:
-                self.session.figures.uplink_bytes["video"] += case.video_bytes
-                self._timeline.after(self._edge.link.rtt / 2, partial(self._span, "video_upload", began_ms))
-
-        self._edge.video.send([sizes[0] + _FIRST_MESSAGE, *sizes[1:]], arrived)
+    def _video_sent(self, began_ms: float) -> None:
+        self.session.figures.uplink_bytes["video"] += self.asked.case.video_bytes
+        self._span("video_upload", began_ms)
 
     # ------------------------------------------------------------------------------------------------ the drafter
 
@@ -217,8 +216,3 @@ class SimulatedAnswer:
         end_ms = (self._timeline.now - self.started_at) * 1e3
         self.session.figures.stage("draft", "edge", end_ms - self._edge.costs.draft(passes) * 1e3, end_ms)
         self._tell(partial(self.session.drafted, ids))
-
-
-def _parts(size: int, count: int) -> Sequence[int]:
-    """`size` bytes in `count` messages of nearly equal size."""
-    return [size * (i + 1) // count - size * i // count for i in range(count)]

@@ -133,7 +133,7 @@ class Fleet:
         self.clouds = [SimulatedCloud(self.timeline, target, on.costs, on.limits) for target in self._targets]
         edges = -(-self.clients // on.clients_per_edge)
         self.links = [self._link(index) for index in range(1 if on.shared_link else edges)]
-        known = Knowledge()
+        known = Knowledge(shared=True)
         self.edges = [
             SimulatedEdge(
                 self.timeline,

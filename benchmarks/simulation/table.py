@@ -88,7 +88,18 @@ def print_differences(differences: Sequence[Difference], meta: Mapping[str, Any]
     """Replayed and simulated medians side by side."""
     link = (meta.get("link") or {}).get("name", "no link")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("paradigm", "clients", "figure", "runs", "overran", "replayed", "simulated", "off by", ""):
+    for name in (
+        "paradigm",
+        "clients",
+        "figure",
+        "runs",
+        "overran",
+        "replayed",
+        "by chance",
+        "simulated",
+        "off by",
+        "",
+    ):
         table.add_column(name, justify="left" if name in ("paradigm", "figure", "") else "right")
     for one, after in zip(differences, [*differences[1:], None], strict=True):
         ends = after is None or (after.label, after.clients) != (one.label, one.clients)
@@ -99,6 +110,7 @@ def print_differences(differences: Sequence[Difference], meta: Mapping[str, Any]
             str(one.runs),
             str(one.overran or ""),
             _digits(one.replayed),
+            "" if one.chance is None else f"{_digits(one.chance[0])} - {_digits(one.chance[1])}",
             _digits(one.simulated),
             f"{one.off * 100:+.1f} %",
             "" if one.within else "OFF",

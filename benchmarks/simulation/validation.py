@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,7 +37,8 @@ class Difference:
     """One figure of one group of runs, replayed and simulated.
 
     `runs` are those compared. In `overran` runs a stage took this machine longer than the profile says: where a client
-    asks alone they are left out.
+    asks alone they are left out. `chance` is where the replayed median may lie by chance alone: its 95 % interval, by
+    the ranks of the runs; None where there is none (few runs, or no median).
     """
 
     label: str
@@ -46,6 +48,7 @@ class Difference:
     overran: int
     replayed: float
     simulated: float
+    chance: tuple[float, float] | None = None
 
     @property
     def off(self) -> float:
@@ -148,7 +151,9 @@ def _differences(group: Group, fleets: Sequence[Fleet]) -> list[Difference]:
     for figure in FIGURES:
         sides = [_middle(reports, figure) for reports in (real, model)]
         if sides[0] is not None and sides[1] is not None:
-            found.append(Difference(group.mode.label, group.clients, figure, len(kept), overran, sides[0], sides[1]))
+            values = [] if figure == PASSES else [float(r[figure]) for r in real if r[figure] is not None]
+            of = (group.mode.label, group.clients, figure, len(kept), overran, sides[0], sides[1])
+            found.append(Difference(*of, median_interval(values)))
     return found
 
 
@@ -170,3 +175,13 @@ def _middle(reports: Sequence[Mapping[str, Any]], figure: str) -> float | None:
         return sum(report["target_passes"] for report in reports) / tokens if tokens else None
     known = [float(value) for report in reports if (value := report[figure]) is not None]
     return median(known) if known else None
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """A 95 % interval of the median, free of any distribution: between two ranks; None for fewer than six values."""
+    n, ordered = len(values), sorted(values)
+    below, rank = 0.5**n, 0
+    while below + math.comb(n, rank + 1) * 0.5**n <= 0.025:
+        rank += 1
+        below += math.comb(n, rank) * 0.5**n
+    return (ordered[rank], ordered[n - 1 - rank]) if n >= 6 else None

@@ -11,6 +11,7 @@ from benchmarks.link.presets import PRESETS
 from benchmarks.link.profile import LinkProfile, Outage
 from benchmarks.simulation.link import BulkConnection, LinkFigures, MessageStream, Pipe, wire_bytes
 from benchmarks.simulation.timeline import Timeline
+from benchmarks.simulation.upload import PacedUploads
 
 
 def _pipe(timeline: Timeline, figures: LinkFigures) -> Pipe:
@@ -115,3 +116,36 @@ def test_figures_of_a_profile() -> None:
     )
     assert LinkFigures.of(None).rtt == 0.0
     assert all(LinkFigures.of(profile).uplink > 0 for profile in PRESETS.values())
+
+
+def _paced(timeline: Timeline, figures: LinkFigures) -> tuple[PacedUploads, Pipe]:
+    up = _pipe(timeline, figures)
+    down = Pipe(timeline, figures, figures.downlink, figures.downlink_queue, random.Random(2))
+    return PacedUploads(timeline, BulkConnection(timeline, up), MessageStream(timeline, down)), up
+
+
+def test_a_draft_finds_a_short_queue_beside_a_paced_video() -> None:
+    figures = LinkFigures(rtt=0.05, uplink=250_000, uplink_queue=100_000)
+    timeline, waits = Timeline(), []
+    uploads, up = _paced(timeline, figures)
+    uploads.send(2_000_000, lambda share: None, lambda: None)
+    stream = MessageStream(timeline, up)
+
+    def ask(at: float) -> None:
+        stream.send(20, lambda: waits.append(timeline.now - at - 0.025))
+
+    for tenth in range(20, 70):
+        timeline.at(tenth / 10, lambda at=tenth / 10: ask(at))  # type: ignore[misc]
+    timeline.run(100)
+    assert sorted(waits)[len(waits) // 2] < 0.03  # of the 0.4 s that the queue would hold
+
+
+def test_paced_videos_arrive_whole_and_keep_the_line_busy() -> None:
+    figures = LinkFigures(rtt=0.05, uplink=1_000_000, uplink_queue=100_000)
+    timeline, shares, ends = Timeline(), [], []
+    uploads, _ = _paced(timeline, figures)
+    for _ in range(3):
+        uploads.send(1_000_000, shares.append, lambda: ends.append(timeline.now))
+    assert timeline.run(1e3)
+    assert len(ends) == 3 and shares.count(1.0) == 3
+    assert 3.0 < max(ends) < 3.0 * 1.25 + 0.3

@@ -16,7 +16,7 @@ from benchmarks.simulation.fleet import Arrivals, Deployment, Fleet, Questions
 from benchmarks.simulation.modes import CLOUD_ONLY, PATIENT, Mode
 from benchmarks.simulation.summary import runs_of
 from benchmarks.simulation.traces import shipped_tokens_per_frame
-from benchmarks.simulation.validation import compare, validate_file
+from benchmarks.simulation.validation import compare, median_interval, validate_file
 from common.errors import InputError
 from common.replay import load_profile
 
@@ -76,3 +76,9 @@ def test_runs_that_were_not_replayed_are_refused() -> None:
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be read"):
         validate_file(tmp_path / "none.json")
+
+
+def test_the_interval_of_a_median() -> None:
+    assert median_interval([1.0] * 5) is None
+    assert median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == (1.0, 6.0)  # 1 - 2 / 64
+    assert median_interval([float(n) for n in range(1, 21)]) == (6.0, 15.0)  # tables of order statistics
