@@ -87,7 +87,7 @@ class TargetAdapter:
         answer.truncate(first)
         if answer.room is not None:
             rows = rows[: answer.room]
-        if len(rows) <= states.context:
+        if not len(rows):
             return rows[:0]
         adapted = answer.extend(rows)
         if not bool(adapted.isfinite().all()):
