@@ -49,18 +49,20 @@ class LeanLlama:
         with torch.no_grad():
             self._layers = [_join(layer) for layer in parts.layers]
 
-    def forward(self, embeddings: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+    def forward(self, embeddings: Tensor, positions: Tensor, attend: Attend, *, last: int = 1) -> Tensor:
         """Run the layers.
 
         Args:
             embeddings: [T, hidden].
             positions: int64 [T].
             attend: attention of each layer, with its storage.
+            last: layers whose states are wanted.
 
         Returns:
-            [T, hidden], after the final norm.
+            [T, hidden], after the final norm; with `last` > 1 behind those of the layers before, [T, last * hidden].
         """
         hidden = embeddings
+        before: list[Tensor] = []
         size = hidden.shape[-1:]
         count, turned = len(hidden), self.heads + self.kv_heads
         cos, sin = self._turns(hidden, positions)
@@ -74,7 +76,10 @@ class LeanLlama:
             hidden = hidden + layer.out(seen.reshape(count, -1))
             gate, up = linear(rms_norm(hidden, size, layer.norm2, self._eps), layer.gate_up).chunk(2, dim=-1)
             hidden = hidden + layer.down(silu(gate) * up)
-        return rms_norm(hidden, size, self._norm, self._eps)
+            before.append(hidden)
+            del before[:-last]
+        normed = rms_norm(hidden, size, self._norm, self._eps)
+        return normed if last == 1 else torch.cat((*before[:-1], normed), dim=-1)
 
     def _turns(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines [T, 1, d] of the rotary embedding, the sines with the sign of `rotate_half`."""

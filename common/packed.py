@@ -309,23 +309,26 @@ def use_packed_attention(model: nn.Module) -> None:
     object.__setattr__(model, _LEAN, lean)  # beside the module's own registry: it isn't a part, it holds no weights
 
 
-def packed_forward(model: nn.Module, embeddings: torch.Tensor, plan: PackedPlan) -> torch.Tensor:
+def packed_forward(model: nn.Module, embeddings: torch.Tensor, plan: PackedPlan, *, last: int = 1) -> torch.Tensor:
     """Run a LLaMA model's layers over one packed row.
 
     Args:
         model: transformers' `LlamaModel`, after `use_packed_attention`.
         embeddings: [T, hidden], in the order of the plan's segments.
         plan: where the tokens go; its storage receives their keys and values.
+        last: layers whose states are wanted, at most as many as there are.
 
     Returns:
-        [T, hidden], after the final norm.
+        [T, hidden], after the final norm; with `last` > 1 behind those of the layers before, [T, last * hidden], as
+        transformers' `hidden_states[-last:]` side by side.
     """
     lean: LeanLlama | None = getattr(model, _LEAN, None)
     if lean is not None:
-        return lean.forward(embeddings, plan.positions, partial(plan.attend, scale=lean.head_dim**-0.5))
+        return lean.forward(embeddings, plan.positions, partial(plan.attend, scale=lean.head_dim**-0.5), last=last)
     hidden = embeddings.unsqueeze(0)
     positions = plan.positions.unsqueeze(0)
     rotary = model.rotary_emb(hidden, position_ids=positions)  # type: ignore[operator]
+    before: list[torch.Tensor] = []
     for layer in model.layers:  # type: ignore[union-attr]
         hidden = layer(
             hidden,
@@ -336,4 +339,7 @@ def packed_forward(model: nn.Module, embeddings: torch.Tensor, plan: PackedPlan)
             use_cache=False,
             packed=plan,
         )
-    return model.norm(hidden)[0]  # type: ignore[operator,no-any-return]
+        before.append(hidden[0])
+        del before[:-last]
+    normed: torch.Tensor = model.norm(hidden)[0]  # type: ignore[operator]
+    return normed if last == 1 else torch.cat((*before[:-1], normed), dim=-1)

@@ -57,7 +57,21 @@ def serve(
     ] = None,
     vision_model: Annotated[
         str | None,
-        typer.Option(help="The target's folder, for --mode edge_vision. [the tiny target beside the tiny drafter]"),
+        typer.Option(
+            help="The target's folder, for --mode edge_vision and --draft-form mirror. "
+            "[the tiny target beside the tiny drafter]"
+        ),
+    ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="Folder of an adapter from the drafter's states to the target's; see --draft-form. [none]"),
+    ] = None,
+    draft_form: Annotated[
+        str | None,
+        typer.Option(
+            help="What drafts carry: ids, hidden (states, half precision), int8 (states, bytes), codes (a split "
+            "adapter's waist, bytes), mirror (ids that adapter and target's head choose here). [ids]"
+        ),
     ] = None,
     replay: Annotated[
         str | None,

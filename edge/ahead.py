@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from common.tokenizer import Tokenizer
 from common.types import SamplingParams
 from edge.drafter import Drafter
 from edge.eventgpt.prompt import prompt_ids
 from edge.stages import StagedDrafter, Stages
+from edge.worker import Drafting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from edge.eventgpt import EventGPT
+    from edge.answering import DrafterModel
 
 
 class AheadDrafter:
@@ -28,9 +28,9 @@ class AheadDrafter:
     `prepare` and `take` run in the drafter's thread.
     """
 
-    def __init__(self, model: EventGPT, tokenizer: Tokenizer, frames: Sequence[NDArray[Any]], max_tokens: int) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
+    def __init__(self, drafter: DrafterModel, frames: Sequence[NDArray[Any]], max_tokens: int) -> None:
+        self._model = drafter.model
+        self._all = drafter
         self._frames = list(frames)
         self._max_tokens = max_tokens
         self._features: Tensor | None = None
@@ -49,7 +49,7 @@ class AheadDrafter:
             plan.ms = times.prefill_ms * share if times else 0.0
         self._drafter = drafter
 
-    def take(self, question: str, sampling: SamplingParams, stages: Stages) -> StagedDrafter:
+    def take(self, question: str, sampling: SamplingParams, stages: Stages) -> Drafting:
         """A drafter that has this question's prompt; closing it gives the stored events back."""
         times = stages.replay.drafter if stages.replay is not None else None
         prepared, self._drafter = self._drafter, None
@@ -61,7 +61,7 @@ class AheadDrafter:
                 share, drafter = 1.0, self._new(sampling)
                 drafter.prefill(self._prompt(question), features=self._features)
             plan.ms = times.prefill_ms * share if times else 0.0
-        return StagedDrafter(_Returned(self, drafter), stages)
+        return self._all.adapted(StagedDrafter(_Returned(self, drafter), stages), drafter)
 
     def give_back(self, drafter: Drafter) -> None:
         """A question is over."""
@@ -77,11 +77,10 @@ class AheadDrafter:
         self._drafter = self._features = None
 
     def _prompt(self, question: str) -> list[int]:
-        return prompt_ids(question, self._tokenizer, self._model.config.prompt_template)
+        return prompt_ids(question, self._all.tokenizer, self._model.config.prompt_template)
 
     def _new(self, sampling: SamplingParams) -> Drafter:
-        vocab_size = min(self._tokenizer.vocab_size, self._model.vocab_size)
-        return Drafter(self._model, sampling=sampling, vocab_size=vocab_size, max_tokens=self._max_tokens)
+        return self._all.new(sampling, self._max_tokens)
 
 
 class _Returned:

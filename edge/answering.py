@@ -15,11 +15,12 @@ from common.ask import AskEvent, AskRequest, Mode, Report, WatchRequest, WatchSt
 from common.errors import PromptError
 from common.replay import load_profile, replayed_label
 from common.tokenizer import Tokenizer
-from common.types import DrafterInfo, Open, Pace
+from common.types import DrafterInfo, Open, Pace, SamplingParams
 from common.video import VIDEO_FRAMES
 from edge.config import EdgeSettings
 from edge.controller import Experience
 from edge.event_frames import read_event_frames
+from edge.forms import StateBook
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession
@@ -32,6 +33,8 @@ from edge.worker import Drafting, DraftingThread
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge.adapting import EdgeAdapter
+    from edge.drafter import Drafter
     from edge.eventgpt import EventGPT
 
 
@@ -45,6 +48,31 @@ class DrafterModel:
     name: str
     model: EventGPT
     tokenizer: Tokenizer
+    adapter: EdgeAdapter | None = None
+
+    def new(self, sampling: SamplingParams, max_tokens: int) -> Drafter:
+        """A drafter for one answer, which keeps the states that the adapter wants."""
+        from edge.drafter import Drafter
+
+        vocab_size = min(self.tokenizer.vocab_size, self.model.vocab_size)
+        layers, head = (self.adapter.layers, self.adapter.head()) if self.adapter is not None else (0, None)
+        return Drafter(
+            self.model, sampling=sampling, vocab_size=vocab_size, max_tokens=max_tokens, layers=layers, head=head
+        )
+
+    def adapted(self, drafting: Drafting, drafter: Drafter) -> Drafting:
+        """`drafting`, which is around `drafter`, with what the adapter adds."""
+        return drafting if self.adapter is None else self.adapter.wrap(drafting, drafter)
+
+    def book(self) -> StateBook | None:
+        """Of the states of one answer, if states travel."""
+        form = self.adapter.state_form if self.adapter is not None else None
+        return None if form is None else StateBook(form)
+
+    @property
+    def form(self) -> str:
+        """How drafts travel."""
+        return "ids" if self.adapter is None else self.adapter.form.value
 
     @property
     def info(self) -> DrafterInfo:
@@ -64,15 +92,9 @@ class DrafterModel:
         stages = stages or Stages()
 
         def work() -> Drafting:
-            from edge.drafter import Drafter
             from edge.eventgpt.prompt import prompt_ids
 
-            drafter = Drafter(
-                self.model,
-                sampling=ask.sampling,
-                vocab_size=min(self.tokenizer.vocab_size, self.model.vocab_size),
-                max_tokens=max_tokens,
-            )
+            drafter = self.new(ask.sampling, max_tokens)
             times = stages.replay.drafter if stages.replay is not None else None
             with stages.span("drafter_preprocess", times.preprocess_ms if times else 0.0):
                 pixels = self.model.preprocess(frames)
@@ -81,7 +103,7 @@ class DrafterModel:
             with stages.span("drafter_prefill", times.prefill_ms if times else 0.0):
                 prompt = prompt_ids(ask.question, self.tokenizer, self.model.config.prompt_template)
                 drafter.prefill(prompt, features=features)
-            return StagedDrafter(drafter, stages)
+            return self.adapted(StagedDrafter(drafter, stages), drafter)
 
         return work
 
@@ -154,7 +176,9 @@ class Answering:
             eos_token_ids=self._drafter.eos_token_ids,
             length=length,
             started_at=started,
+            book=self._drafter.book() if drafts and cloud else None,
         )
+        session.figures.draft_form = self._drafter.form if drafts else "ids"
         runner = AnswerRunner(
             session,
             link=self._link if cloud else None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from common.replay import load_profile
 from common.settings import ModelSettings, check_address, require
+from edge.forms import DraftForm
 from edge.session import SessionSettings
 
 
@@ -24,6 +25,8 @@ class EdgeSettings(ModelSettings):
     grace_s: float = 2.0
     replay: str = ""
     vision_model: str = ""
+    adapter: str = ""
+    draft_form: str = "ids"
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
@@ -35,6 +38,11 @@ class EdgeSettings(ModelSettings):
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.sessions >= 1, "sessions must be at least 1")
         require(self.grace_s >= 0, "grace_s can't be negative")
+        forms = [form.value for form in DraftForm]
+        require(self.draft_form in forms, f"draft_form must be one of {', '.join(forms)}, not {self.draft_form}")
+        if self.adapter:
+            require(self.draft_form != "ids", "an adapter needs a --draft-form: hidden, int8, codes or mirror")
+        require(self.adapter != "" or self.draft_form == "ids", f"--draft-form {self.draft_form} needs an --adapter")
         if self.replay:
             load_profile(self.replay)
 

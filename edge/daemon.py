@@ -10,7 +10,7 @@ from functools import partial
 from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
 from common.server import DaemonServer, run_daemon
-from edge.answering import Answering
+from edge.answering import Answering, DrafterModel
 from edge.config import EdgeSettings
 from edge.link import GrpcLink, LinkSettings
 from edge.service import EdgeService
@@ -48,16 +48,19 @@ class EdgeDaemon:
         )
         self.address = await self._server.start(service.handlers(), self._settings.listen)
         log.info("drafter %s", drafter.name)
-        await self._greet(service, drafter.tokenizer.hash)
+        await self._greet(service, drafter)
 
-    async def _greet(self, service: EdgeService, tokenizer_hash: str) -> None:
+    async def _greet(self, service: EdgeService, drafter: DrafterModel) -> None:
         try:
             info = await self._link.info(timeout=2.0)
         except EventSpecError as error:
             log.warning("no cloud at %s yet (%s); the edge answers alone until it comes", self._settings.cloud, error)
             return
         service.cloud_reachable = True
-        if info.tokenizer_hash != tokenizer_hash:
+        book = drafter.book()
+        if book is not None and info.adapter != book.form.adapter:
+            log.warning("the cloud hasn't this edge's adapter (its own: %s): drafts go as ids", info.adapter or "none")
+        if info.tokenizer_hash != drafter.tokenizer.hash:
             log.warning("the cloud's target %s has another tokenizer than the drafter", info.model_name)
         log.info("cloud at %s: target %s", self._settings.cloud, info.model_name)
 

@@ -9,6 +9,7 @@ One `Drafter` belongs to one answer; several share a model. Its keys and values 
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,11 +26,27 @@ GREEDY = SamplingParams()
 _QUESTION_ROOM = 256  # positions kept for a question that hasn't come yet
 
 
+class Head(Protocol):
+    """Chooses in place of the drafter's own head, from one answer's states."""
+
+    @property
+    def positions(self) -> int | None:
+        """Answer positions that it can choose for; None if there is no limit."""
+
+    def logits(self, states: Sequence[Tensor]) -> Tensor:
+        """Logits [1, vocab] for the next position, from the states [width] of all positions so far and its own."""
+
+    def go_back(self, length: int) -> None:
+        """Only the first `length` states that it has seen still hold."""
+
+
 class Drafter:
     """One answer's drafts.
 
     Attributes:
         sampling: how it chooses; the target's parameters and seed couple its choices to the target's.
+        vocab_size: ids from here on are never drafted.
+        eos_token_ids: ids that end an answer.
         drafted: ids of the last `draft`.
     """
 
@@ -40,6 +57,8 @@ class Drafter:
         sampling: SamplingParams = GREEDY,
         vocab_size: int | None = None,
         max_tokens: int = 1024,
+        layers: int = 0,
+        head: Head | None = None,
     ) -> None:
         """Draft with `model`.
 
@@ -48,14 +67,19 @@ class Drafter:
             sampling: the target's sampling parameters.
             vocab_size: ids from here on are never drafted; by default `model.vocab_size`.
             max_tokens: longest answer to make room for.
+            layers: last layers whose states are kept for `states`; 0: none are.
+            head: chooses in the own head's place, from those states.
         """
         use_packed_attention(model.model)
+        self._layers = layers
+        self._head = head
+        self._states: list[Tensor] = []  # by answer position; each is what its token is drafted from
         self.sampling = sampling
         self.drafted: list[int] = []
         self._model = model
-        self._vocab_size = min(vocab_size or model.vocab_size, model.vocab_size)
+        self.vocab_size = min(vocab_size or model.vocab_size, model.vocab_size)
         self._max_tokens = max_tokens
-        self._eos = model.config.eos_token_ids
+        self.eos_token_ids = model.config.eos_token_ids
         self._closed = False
         self._storage: KVStorage | None = None
         self._prompt_length = 0
@@ -87,6 +111,15 @@ class Drafter:
             return torch.empty(0, self._model.config.hidden_size, dtype=self._model.dtype)
         return torch.cat(self._hidden)
 
+    def states(self, first: int) -> Tensor:
+        """States [n, layers * hidden] of answer positions `first ...`, as far as they are known.
+
+        The state of a position is the one that its token is drafted from; several layers' lie side by side.
+        """
+        rows = self._states[first:]
+        width = max(self._layers, 1) * self._model.config.hidden_size
+        return torch.stack(rows) if rows else torch.empty(0, width, dtype=self._model.dtype)
+
     @torch.inference_mode()
     def prefill(
         self, prompt_ids: TokenIds, frames: EventFrames | None = None, *, features: Tensor | None = None
@@ -109,7 +142,7 @@ class Drafter:
         embeddings = self._embed_prompt(prompt_ids, features)
         length = embeddings.shape[0]
         self._reserve(length)
-        self._answer, self._hidden, self.drafted = [], [], []
+        self._new_answer()
         self._prompt_length, self._stored, self._ahead = length, 0, None
         self._feed(embeddings)
 
@@ -137,7 +170,7 @@ class Drafter:
         embeddings = self._embed_prompt(ids, features)
         self._reserve(embeddings.shape[0] + _QUESTION_ROOM)
         length = place + features.shape[-2]
-        self._answer, self._hidden, self.drafted = [], [], []
+        self._new_answer()
         self._prompt_length, self._stored = length, 0
         self._feed(embeddings[:length])
         self._ahead = ids[0, : place + 1].tolist(), length
@@ -167,7 +200,7 @@ class Drafter:
         if self._storage is None or length >= self._storage.capacity:
             raise PromptError(f"the prompt takes {length} positions: ask shorter")
         self.sampling = sampling
-        self._answer, self._hidden, self.drafted = [], [], []
+        self._new_answer()
         self._prompt_length, self._stored = length, stored
         self._feed(self._embed(rest))
         return len(rest) / length
@@ -189,12 +222,16 @@ class Drafter:
                 break
             if pending := self._answer[self._stored - self._prompt_length :]:
                 self._feed(self._embed(pending))
-            logits = self._model.lm_head(self._last_hidden)[:, : self._vocab_size]
+            logits = self._logits(self._last_hidden)[:, : self.vocab_size]
             token = choose(logits, self.sampling, [len(self._answer)])[0]
             self._answer.append(token)
             self.drafted.append(token)
             self._hidden.append(self._last_hidden)
         return list(self.drafted)
+
+    def _logits(self, state: Tensor) -> Tensor:
+        logits: Tensor = self._model.lm_head(state) if self._head is None else self._head.logits(self._states)
+        return logits
 
     def commit(self, position: int, ids: Sequence[int]) -> None:
         """The answer from `position` on is `ids`, says the cloud.
@@ -216,24 +253,40 @@ class Drafter:
                 self._go_back(position + offset, ids[offset:])
                 return
 
+    def replace(self, position: int, ids: Sequence[int]) -> None:
+        """The answer ends with `ids` from `position` on, whatever was drafted there."""
+        self._go_back(position, ids)
+
     def close(self) -> None:
         """Free the memory. The drafter can't be used any more."""
         self._closed = True
         self._storage = self._last_hidden = None
-        self._answer, self._hidden, self.drafted = [], [], []
+        self._answer, self._hidden, self.drafted, self._states = [], [], [], []
 
     def _go_back(self, position: int, ids: Sequence[int]) -> None:
         """From answer position `position` on, what is known is `ids` instead."""
         self._answer[position:] = ids
         self._stored = min(self._stored, self._prompt_length + position)
+        self._keep_states(position + 1)
+
+    def _keep_states(self, length: int) -> None:
+        del self._states[length:]
+        if self._head is not None:
+            self._head.go_back(len(self._states))
+
+    def _new_answer(self) -> None:
+        self._answer, self._hidden, self.drafted = [], [], []
+        self._keep_states(0)
 
     def _ended(self) -> bool:
-        return bool(self._answer) and self._answer[-1] in self._eos
+        return bool(self._answer) and self._answer[-1] in self.eos_token_ids
 
     def _room(self) -> int:
         """Answer positions left. The last one is chosen but never stored, hence the 1."""
         capacity = self._storage.capacity if self._storage is not None else 0
-        return capacity + 1 - self._prompt_length - len(self._answer)
+        room = capacity + 1 - self._prompt_length - len(self._answer)
+        limit = self._head.positions if self._head is not None else None
+        return room if limit is None else min(room, limit - len(self._answer))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -268,5 +321,9 @@ class Drafter:
         """Store the next positions, whose embeddings [n, hidden] these are, in one forward."""
         assert self._storage is not None
         plan = PackedPlan([Segment(0, self._stored, embeddings.shape[0])], self._storage)
-        self._last_hidden = packed_forward(self._model.model, embeddings, plan)[-1:]
+        states = packed_forward(self._model.model, embeddings, plan, last=max(self._layers, 1))
+        self._last_hidden = states[-1:, -self._model.config.hidden_size :]
         self._stored += embeddings.shape[0]
+        if self._layers and self._stored >= self._prompt_length:
+            answered = self._stored - self._prompt_length + 1  # positions whose states are known now
+            self._states += states[-(answered - len(self._states)) :].clone().unbind()

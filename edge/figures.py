@@ -49,6 +49,7 @@ class Figures:
     downlink_bytes: int = 0
     stages: list[dict[str, Any]] = field(default_factory=list)
     free_drafts: int = 0
+    draft_form: str = "ids"
     cloud_replay: str = ""
     replay_overruns: int = 0
     _sent_at: dict[int, float] = field(default_factory=dict)
@@ -171,6 +172,7 @@ class Figures:
             "ttft_provisional_ms": self._since_start(self.first_provisional_at),
             "tpot_ms": round((last - first) * 1e3 / (tokens - 1), 3) if timed else None,  # type: ignore[operator]
             "total_ms": self._since_start(self.finished_at),
+            "draft_form": self.draft_form,
             "drafted": self.drafted,
             "accepted": self.accepted,
             "acceptance_rate": _ratio(self.accepted, self.drafted),

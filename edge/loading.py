@@ -6,12 +6,16 @@ from pathlib import Path
 
 import torch
 
+from common.adapters import Adapter, load_adapter
+from common.adapters.head import TargetHead
 from common.shipped import shipped_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.vision import TargetVision
+from edge.adapting import EdgeAdapter, edge_adapter
 from edge.answering import DrafterModel
 from edge.config import EdgeSettings
 from edge.eventgpt import EventGPT
+from edge.forms import DraftForm
 
 
 def load_vision(settings: EdgeSettings) -> TargetVision:
@@ -38,4 +42,23 @@ def load_drafter(settings: EdgeSettings) -> DrafterModel:
         quantization=settings.quantization,
         device=settings.device,
     )
-    return DrafterModel(folder.resolve().name, model, Tokenizer.from_folder(folder))
+    return DrafterModel(folder.resolve().name, model, Tokenizer.from_folder(folder), _load_adapter(settings, model))
+
+
+def _load_adapter(settings: EdgeSettings, model: EventGPT) -> EdgeAdapter | None:
+    if not settings.adapter:
+        return None
+    form = DraftForm(settings.draft_form)
+    loaded = load_adapter(settings.adapter, dtype=settings.dtype, device=settings.device)
+    target = None
+    if form is DraftForm.MIRROR and isinstance(loaded.adapter, Adapter):
+        place = Path(settings.vision_model) if settings.vision_model else shipped_target()
+        target = TargetHead.from_pretrained(place, dtype=settings.dtype, device=settings.device)
+    return edge_adapter(
+        loaded,
+        form,
+        drafter_hidden=model.config.hidden_size,
+        drafter_layers=model.config.num_hidden_layers,
+        vocab_size=model.vocab_size,
+        target=target,
+    )

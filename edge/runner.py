@@ -152,11 +152,11 @@ class AnswerRunner:
     async def _draft(self, job: DraftJob) -> None:
         assert self._drafter is not None
         try:
-            ids = await self._thread.draft(self._drafter, job)
+            drafted = await self._thread.draft(self._drafter, job)
         except Exception as error:
             self._drafter_failed(error)
             return
-        self._put(partial(self._session.drafted, ids))
+        self._put(partial(self._session.drafted, drafted.ids, states=drafted.states))
 
     async def _connect(self, at: float) -> None:
         assert self._link is not None

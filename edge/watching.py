@@ -168,8 +168,7 @@ class Watch:
     def _load_ahead(self, frames: list[Any]) -> AheadDrafter:
         from edge.ahead import AheadDrafter
 
-        drafter = self._tools.drafter
-        ahead = AheadDrafter(drafter.model, drafter.tokenizer, frames, self._tools.max_answer_tokens)
+        ahead = AheadDrafter(self._tools.drafter, frames, self._tools.max_answer_tokens)
         ahead.prepare(self.stages)
         return ahead
 

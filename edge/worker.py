@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from edge.forms import StateRows
 from edge.session import DraftJob
 
 T = TypeVar("T")
@@ -25,6 +27,22 @@ class Drafting(Protocol):
         """The answer from `position` on is `ids`."""
 
 
+@runtime_checkable
+class StateSource(Protocol):
+    """A drafter whose drafts travel as states."""
+
+    def take_states(self) -> StateRows:
+        """The states that are new since the last call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What a job made."""
+
+    ids: list[int]
+    states: StateRows | None = None
+
+
 class DraftingThread:
     """One thread for all sessions' drafters."""
 
@@ -35,7 +53,7 @@ class DraftingThread:
         """Run `work` in the thread; returns its result or raises its error."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
-    async def draft(self, drafter: Drafting, job: DraftJob) -> list[int]:
+    async def draft(self, drafter: Drafting, job: DraftJob) -> Drafted:
         """Do a job: roll back or fast-forward if it says so, then draft."""
         return await self.run(_do, drafter, job)
 
@@ -44,7 +62,8 @@ class DraftingThread:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _do(drafter: Drafting, job: DraftJob) -> list[int]:
+def _do(drafter: Drafting, job: DraftJob) -> Drafted:
     if job.tokens:
         drafter.commit(job.position, job.tokens)
-    return drafter.draft(job.count)
+    ids = drafter.draft(job.count)
+    return Drafted(ids, drafter.take_states() if isinstance(drafter, StateSource) else None)
