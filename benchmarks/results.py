@@ -1,6 +1,6 @@
 """What benchmarks record: one `Run` for every answer, gathered with facts about machine and link in a `Record`.
 
-This is the one schema of `--json` (`docs/benchmark-schema.md`): every command writes it, every table and picture reads it.
+This is the one schema of `--json` (`docs/benchmark-schema.md`): every command writes it, every table reads it.
 """
 
 from __future__ import annotations
@@ -96,8 +96,10 @@ def run_of_report(report: Mapping[str, Any], **known: Any) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Runs of one command. `meta`: `schema`, `command`, `created`, `machine`, `models`, `link`, `backend`, `measured`,
-    `replayed`, `notes`, and what the command adds.
+    """Runs of one command.
+
+    `meta`: `schema`, `command`, `created`, `machine`, `models`, `link`, `backend`, `measured`, `replayed`, `notes`, and
+    what the command adds.
     """
 
     meta: Mapping[str, Any]
