@@ -167,9 +167,7 @@ class SpeculationService:
                         if announced is None or not named:
                             raise MessageError("a video begins with its session id and header")
                         session_id, header = named, announced
-                        await self._join_video(session_id, header)
-                        receiver = await self._receiver(session_id, header)
-                        backlog.start(self._decode(session_id, receiver, backlog))
+                        backlog.start(self._decode(session_id, header, backlog))
                     if isinstance(header, VideoHeader) and header.acknowledge:
                         yield codec.encode_video_acknowledgement(size)
                     if items:
@@ -181,7 +179,9 @@ class SpeculationService:
         finally:
             await backlog.stop()
 
-    async def _decode(self, session_id: str, receiver: Receiver, backlog: Backlog) -> None:
+    async def _decode(self, session_id: str, header: VideoHeader | FeaturesHeader, backlog: Backlog) -> None:
+        await self._join_video(session_id, header)
+        receiver = await self._receiver(session_id, header)
         async for items in backlog:
             await self._push(session_id, receiver, items)
         receiver.check_complete()

@@ -169,7 +169,7 @@ class GrpcLink:
             for packet in packets:
                 yield packet
 
-        stream = VideoInFlight()
+        stream = VideoInFlight(awaited=True)
         messages = paced_messages(session_id, header, read(), self._pacing, stream, gather=True)
         return await self._send_video(messages, stream)
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 FIRST_WINDOW = 16 << 10  # about what TCP begins with
 _LEAST, _MOST = 4 << 10, 64 << 20
 _TARGET_S = 0.008  # queue to be left on the line
-_FRAGMENT_S = 0.003  # a message's time on the line
+_AWAITED_S = 0.025  # the same while somebody waits for a video to be up: more of a queue, and never an idle line
+_FRAGMENT = 0.375  # of that, a message's time on the line
 _SMALLEST, _LARGEST = 1_400, 64 << 10
 _LEAST_FRAGMENTS = 2.5  # of the smallest kind, that the target has room for on a slow line
 _GAIN, _GROWTH, _SHRINK = 0.5, 1.25, 0.7  # a round trip's change: share of the way, at most, at least
@@ -30,8 +31,12 @@ _UNHEARD_S = 5.0
 
 @dataclass
 class VideoInFlight:
-    """One stream's messages that have no acknowledgement yet: `(bytes sent up to its end, when)`."""
+    """One stream's messages that have no acknowledgement yet: `(bytes sent up to its end, when)`.
 
+    `awaited`: a question waits for this video.
+    """
+
+    awaited: bool = False
     sent: int = 0
     acknowledged: int = 0
     messages: deque[tuple[int, float]] = field(default_factory=deque)
@@ -56,6 +61,7 @@ class VideoPacer:
         self._growth = 1.0
         self._goal = self.window
         self._hungry = 0
+        self._awaited: set[int] = set()  # streams that a question waits for
         self._limited = False
         self._first_sent: float | None = None
         self._base: float | None = None
@@ -68,9 +74,8 @@ class VideoPacer:
     @property
     def fragment(self) -> int:
         """Bytes that a message should have, at most: a few milliseconds of the line."""
-        if self.rate is None:
-            return FIRST_WINDOW
-        return int(min(max(self.rate * _FRAGMENT_S, _SMALLEST), _LARGEST, max(self.window / 4, _SMALLEST)))
+        wanted = self.window if self.rate is None else max(self.rate * self._target * _FRAGMENT, _SMALLEST)
+        return int(min(wanted, _LARGEST, max(self.window / 4, _SMALLEST)))
 
     def may_send(self, size: int, now: float) -> bool:
         """True if a message of that size may go out now. To a cloud that never acknowledges anything, all may."""
@@ -83,6 +88,8 @@ class VideoPacer:
         """A message went out."""
         if self._first_sent is None:
             self._first_sent = now
+        if stream.awaited:
+            self._awaited.add(id(stream))
         stream.sent += size
         stream.messages.append((stream.sent, now))
         self.in_flight += size
@@ -111,6 +118,7 @@ class VideoPacer:
         self.in_flight -= stream.sent - stream.acknowledged
         stream.acknowledged = stream.sent
         stream.messages.clear()
+        self._awaited.discard(id(stream))
         if self.in_flight == 0:  # a pause isn't part of a round
             self._trips, self._round_bytes, self._limited = [], 0, False
 
@@ -129,7 +137,8 @@ class VideoPacer:
 
     @property
     def _target(self) -> float:
-        return _TARGET_S if self.rate is None else max(_TARGET_S, _LEAST_FRAGMENTS * _SMALLEST / self.rate)
+        wanted = _AWAITED_S if self._awaited else _TARGET_S
+        return wanted if self.rate is None else max(wanted, _LEAST_FRAGMENTS * _SMALLEST / self.rate)
 
     def _end_round(self, now: float) -> None:
         assert self._base is not None
@@ -146,7 +155,7 @@ class VideoPacer:
         self._round_began, self._round_bytes, self._trips, self._limited = now, 0, [], False
 
     def _change(self, queue: float, base: float) -> float:
-        """The next window over this one, after a round trip in which nine of ten messages waited at least `queue` seconds."""
+        """The next window over this one, after a round trip in which nine of ten messages waited `queue` seconds."""
         target = self._target
         whole = (base + target) / (base + queue)
         if self._starting:

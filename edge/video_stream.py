@@ -94,7 +94,7 @@ async def paced_messages(
         yield await message()
     async for packet in packets:
         in_pieces = link.pacer.heard or (len(packet.data) > FIRST_WINDOW and named and await link.heard())
-        for piece in _pieces(packet, link.pacer.fragment) if in_pieces else (packet,):
+        for piece in _pieces(packet, link.pacer) if in_pieces else (packet,):
             batch.append(piece)
             size += len(piece.data)
             if not gather or size >= link.pacer.fragment:
@@ -103,12 +103,14 @@ async def paced_messages(
         yield await message()
 
 
-def _pieces(packet: VideoPacket, size: int) -> Iterable[VideoPacket]:
-    """The packet, or parts of it that aren't larger than `size`."""
-    data = packet.data
-    if len(data) <= size:
-        return (packet,)
-    return (
-        replace(packet, data=data[start : start + size], continued=start + size < len(data))
-        for start in range(0, len(data), size)
-    )
+def _pieces(packet: VideoPacket, pacer: VideoPacer) -> Iterable[VideoPacket]:
+    """The packet, or parts of it, each as large as a message should be when it is its turn."""
+    start, size = 0, len(packet.data)
+    while True:
+        end = min(size, start + pacer.fragment)
+        yield (
+            packet if (start, end) == (0, size) else replace(packet, data=packet.data[start:end], continued=end < size)
+        )
+        if end == size:
+            return
+        start = end

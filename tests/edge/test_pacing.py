@@ -57,7 +57,19 @@ def test_the_line_is_kept_busy_with_a_short_queue(mbps: float, trip: float, nois
     line.run(10.0)
     assert line.arrived - before > 0.85 * 10.0 * line.rate
     queues = line.queue_s(10.0)
-    assert queues[len(queues) * 95 // 100] < 0.016 + 3 * 1_400 / line.rate + 4 * noise
+    assert queues[len(queues) * 95 // 100] < 0.016 + 4 * 1_400 / line.rate + 4 * noise
+
+
+def test_a_video_that_somebody_waits_for_may_leave_more_of_a_queue() -> None:
+    line = Line(5 * 125_000, 0.05, noise=0.002, stream=VideoInFlight(awaited=True))
+    line.run(10.0)
+    queues = line.queue_s(5.0)
+    assert 0.015 < queues[len(queues) // 2] < 0.04
+    line.pacer.forget(line.stream)
+    line.stream, line.acks, line.queues = VideoInFlight(), [], []
+    line.run(10.0)
+    queues = line.queue_s(15.0)
+    assert queues[len(queues) // 2] < 0.016
 
 
 def test_a_line_that_gets_slower_gets_a_smaller_window() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,7 +181,7 @@ def test_the_ideal_observer() -> None:
     new = 1 << 20
     pool = [(5, new, 7), (5, new, 7), (5, new, 8), (6, 9)]
     found = Bound()
-    told = list(observe(pool, (5, new, 8), ["function", "colour", "shape"], 0, found))
+    told: list[Any] = list(observe(pool, (5, new, 8), ["function", "colour", "shape"], 0, found))
     assert told[0] == ("function", 0.75, 1.0)
     assert told[1] == ("colour", pytest.approx(1 / 6), pytest.approx(1 / 6))
     assert told[2] == ("shape", pytest.approx(2 / 3), 0.0)

@@ -65,7 +65,7 @@ def test_every_token_is_counted_once_and_every_answer_is_the_targets(
     assert answered == committed if len(verified) == len(fleet.outcomes) else answered <= committed
     assert all(cloud.engine.sessions == 0 for cloud in fleet.clouds)
     up = sum(link.uplink.bytes for link in fleet.links)
-    told = sum(sum(o.report["uplink_bytes"].values()) for o in fleet.outcomes)  # type: ignore[attr-defined]
+    told = sum(sum(o.report["uplink_bytes"].values()) for o in fleet.outcomes)  # type: ignore[attr-defined, misc]
     assert up >= told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -142,7 +143,9 @@ def test_a_draft_finds_a_short_queue_beside_a_paced_video() -> None:
 
 def test_paced_videos_arrive_whole_and_keep_the_line_busy() -> None:
     figures = LinkFigures(rtt=0.05, uplink=1_000_000, uplink_queue=100_000)
-    timeline, shares, ends = Timeline(), [], []
+    timeline = Timeline()
+    shares: list[Any] = []
+    ends: list[Any] = []
     uploads, _ = _paced(timeline, figures)
     for _ in range(3):
         uploads.send(1_000_000, shares.append, lambda: ends.append(timeline.now))
