@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +68,7 @@ def measure_times(target: TargetLearner, drafter: DrafterLearner, draft: int, ro
     """Milliseconds of both models' stages, medians of turns: prefill with vision, a token, a verification."""
     costs = measure_costs(target, drafter, rounds)
     checked, plain = _Stepper(target, 150), (_Prefill(target, 8, 150), _Prefill(drafter, 5, 40))
-    calls = (plain[0].run, plain[1].run, lambda: checked.step(draft + 1))
+    calls: tuple[Callable[[], object], ...] = (plain[0].run, plain[1].run, lambda: checked.step(draft + 1))
     found: list[list[float]] = [[], [], []]
     for _ in range(rounds):
         for call, times in zip(calls, found, strict=True):
