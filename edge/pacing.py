@@ -160,6 +160,6 @@ class VideoPacer:
         whole = (base + target) / (base + queue)
         if self._starting:
             self._starting = queue < _SHORT * target
-            return 2.0 if self._starting else min(1.0, whole)
+            return 2.0 if self._starting else 0.5  # these messages went out when the window was half of what it is
         self._hungry = self._hungry + 1 if queue < _SHORT * target else 0
         return min(max(1 + _GAIN * (whole - 1) + _HUNGER * max(0, self._hungry - 3), _SHRINK), _GROWTH)
