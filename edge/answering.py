@@ -20,7 +20,7 @@ from common.video import VIDEO_FRAMES
 from edge.config import EdgeSettings
 from edge.controller import Experience
 from edge.event_frames import read_event_frames
-from edge.forms import StateBook
+from edge.forms import DraftForm, StateBook
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession
@@ -70,9 +70,11 @@ class DrafterModel:
         return None if form is None else StateBook(form)
 
     @property
-    def form(self) -> str:
-        """How drafts travel."""
-        return "ids" if self.adapter is None else self.adapter.form.value
+    def ids_form(self) -> str:
+        """Whose ids travel where no states do: its own, or the mirrored target's."""
+        mirrored = self.adapter is not None and self.adapter.state_form is None
+        form: str = (DraftForm.MIRROR if mirrored else DraftForm.IDS).value
+        return form
 
     @property
     def info(self) -> DrafterInfo:
@@ -178,7 +180,8 @@ class Answering:
             started_at=started,
             book=self._drafter.book() if drafts and cloud else None,
         )
-        session.figures.draft_form = self._drafter.form if drafts else "ids"
+        if drafts and session.book is None:
+            session.figures.draft_form = self._drafter.ids_form
         runner = AnswerRunner(
             session,
             link=self._link if cloud else None,
