@@ -30,16 +30,19 @@ class PerPosition:
 
 def per_position(values: npt.NDArray[np.floating], mask: Flags) -> PerPosition:
     """Statistics of `values` [N, n] at each position, over the samples that have it."""
-    count = mask.sum(0)
+    count = mask.sum(0, dtype=np.int32).astype(np.int64)
     safe = np.maximum(count, 1)
-    mean = np.where(mask, values, 0.0).sum(0, dtype=np.float64) / safe
-    square = np.square(np.where(mask, values - mean, 0.0)).sum(0, dtype=np.float64) / safe
-    return PerPosition(mean, np.sqrt(square), count)
+    kept = values * mask
+    mean = kept.sum(0, dtype=np.float64) / safe
+    kept -= mean.astype(values.dtype)
+    kept *= mask
+    kept *= kept
+    return PerPosition(mean, np.sqrt(kept.sum(0, dtype=np.float64) / safe), count)
 
 
 def share(flags: Flags, mask: Flags) -> float:
     """Share of positions of `mask` at which `flags` hold."""
-    return float((flags & mask).sum() / max(1, int(mask.sum())))
+    return np.count_nonzero(flags & mask) / max(1, np.count_nonzero(mask))
 
 
 def lead(flags: Flags, mask: Flags) -> npt.NDArray[np.int64]:
@@ -59,8 +62,8 @@ def consecutive(flags: Flags, mask: Flags) -> float:
 def given(flags: Flags, condition: Flags, mask: Flags) -> float:
     """P(flags | condition) over positions of `mask`; nan where the condition never holds."""
     base = condition & mask
-    count = int(base.sum())
-    return float((flags & base).sum() / count) if count else float("nan")
+    count = np.count_nonzero(base)
+    return np.count_nonzero(flags & base) / count if count else float("nan")
 
 
 def hidden_tokens(target_prefill: float, drafter_prefill: float, drafter_token: float) -> int:
@@ -80,16 +83,16 @@ def verifications(flags: Flags, mask: Flags, draft: int) -> tuple[int, int]:
     the runtime with rollback does. Flags determine this exactly where a draft depends on what was committed and on the
     drafts before it alone: up to the first miss these are the same.
     """
-    run = np.zeros(len(flags), np.int64)
-    total = accepted = 0
-    for at in range(flags.shape[1]):
-        here = mask[:, at]
-        goes_on = flags[:, at] & (run < draft) & here
-        ends = here & ~goes_on
-        total += int(ends.sum())
-        accepted += int(goes_on.sum())
-        run = np.where(goes_on, run + 1, np.where(ends, 0, run))
-    return total + int((run > 0).sum()), accepted
+    right = np.ascontiguousarray((flags & mask).T)
+    there = np.ascontiguousarray(mask.T)
+    run = np.zeros(len(flags), np.int16)
+    accepted = 0
+    for equal, here in zip(right, there, strict=True):  # over positions; each step is all samples at once
+        goes_on = equal & (run < draft)
+        accepted += np.count_nonzero(goes_on)
+        run += goes_on
+        run *= goes_on | ~here  # behind an answer's end its last run stays
+    return np.count_nonzero(mask) - accepted + np.count_nonzero(run), accepted
 
 
 def mean_length(flags: Flags, mask: Flags, draft: int) -> float:
