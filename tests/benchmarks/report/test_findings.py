@@ -2,6 +2,7 @@ from benchmarks.report.comparison import compare
 from benchmarks.report.findings import EVEN, LOSS, NOTE, WIN, Findings, findings_of
 from benchmarks.report.settings import settings_of
 from benchmarks.report.sources import Source
+from benchmarks.report.wording import shown
 from benchmarks.results import Run
 from tests.benchmarks.report.samples import link, record, run
 
@@ -96,3 +97,18 @@ def test_without_a_baseline_nothing_is_claimed() -> None:
     (findings,) = found(*answers("stream_to_cloud", 1.0, 1.0))
     assert [item.tone for item in findings.items] == [NOTE]
     assert "No run of cloud only" in lines(findings, NOTE)
+
+
+def test_what_is_streamed_ahead_is_called_so_and_isnt_the_rival_of_what_isnt() -> None:
+    assert shown("cloud_only/ahead") == "cloud only · streamed ahead"
+    assert shown("stream_to_cloud/tokens-eager-ahead") == "stream to cloud · tokens-eager, streamed ahead"
+    assert shown("stream_to_cloud/tokens-eager") == "stream to cloud · tokens-eager"
+    (findings,) = found(
+        *answers("cloud_only", 200.0, 50.0),
+        *answers("cloud_only", 90.0, 20.0, mode="ahead"),
+        *answers("stream_to_cloud", 150.0, 50.0, mode="tokens-eager"),
+        *answers("stream_to_cloud", 60.0, 20.0, mode="tokens-eager-ahead"),
+    )
+    against_ahead = [line for line in lines(findings, WIN).splitlines() if line.startswith("Against cloud only · stre")]
+    assert against_ahead and all("tokens-eager, streamed ahead" in line for line in against_ahead)
+    assert not any("tokens-eager is" in line for line in against_ahead)
