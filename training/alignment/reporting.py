@@ -54,7 +54,7 @@ def run_metrics(
     for name, adapter in ways.items():
         judged = judge(states, adapter, heads, tokenizer, *views)
         found[name] = figures(judged) | {"estimates": _estimates(judged, times)}
-        if isinstance(adapter, FusedAdapter):
+        if isinstance(adapter, FusedAdapter) and not views[1]:
             found[name]["rolled"] = roll(states, adapter, heads, _ROLLED, _DRAFT)
         found[name]["parameters"] = sum(p.numel() for p in adapter.parameters()) if adapter is not None else 0
     _show(found, Console())
