@@ -129,7 +129,19 @@ def test_classes_of_words(tokenizer: Tokenizer) -> None:
 def test_help_needs_no_torch() -> None:
     code = "import sys, training.__main__; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-    for command in ("data", "target", "drafter", "evaluate", "pack"):
+    for command in (
+        "data",
+        "target",
+        "drafter",
+        "evaluate",
+        "pack",
+        "extract",
+        "adapter",
+        "lora",
+        "metrics",
+        "bound",
+        "decide",
+    ):
         result = CliRunner().invoke(app, [command, "--help"])
         assert result.exit_code == 0
         assert "--" in result.output

@@ -42,7 +42,7 @@ def per_position(values: npt.NDArray[np.floating], mask: Flags) -> PerPosition:
 
 def share(flags: Flags, mask: Flags) -> float:
     """Share of positions of `mask` at which `flags` hold."""
-    return np.count_nonzero(flags & mask) / max(1, np.count_nonzero(mask))
+    return _count(flags & mask) / max(1, _count(mask))
 
 
 def lead(flags: Flags, mask: Flags) -> npt.NDArray[np.int64]:
@@ -62,8 +62,8 @@ def consecutive(flags: Flags, mask: Flags) -> float:
 def given(flags: Flags, condition: Flags, mask: Flags) -> float:
     """P(flags | condition) over positions of `mask`; nan where the condition never holds."""
     base = condition & mask
-    count = np.count_nonzero(base)
-    return np.count_nonzero(flags & base) / count if count else float("nan")
+    count = _count(base)
+    return _count(flags & base) / count if count else float("nan")
 
 
 def hidden_tokens(target_prefill: float, drafter_prefill: float, drafter_token: float) -> int:
@@ -89,10 +89,10 @@ def verifications(flags: Flags, mask: Flags, draft: int) -> tuple[int, int]:
     accepted = 0
     for equal, here in zip(right, there, strict=True):  # over positions; each step is all samples at once
         goes_on = equal & (run < draft)
-        accepted += np.count_nonzero(goes_on)
+        accepted += _count(goes_on)
         run += goes_on
         run *= goes_on | ~here  # behind an answer's end its last run stays
-    return np.count_nonzero(mask) - accepted + np.count_nonzero(run), accepted
+    return _count(mask) - accepted + _count(run > 0), accepted
 
 
 def mean_length(flags: Flags, mask: Flags, draft: int) -> float:
@@ -123,3 +123,7 @@ def cosine_figures(
         }
         for tau in taus
     }
+
+
+def _count(flags: Flags) -> int:
+    return int(np.count_nonzero(flags))
