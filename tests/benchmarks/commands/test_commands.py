@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,13 @@ def test_compare_prints_the_documented_schema(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     values = json.loads(done.stdout)
     assert set(values) == {"meta", "runs"} and values == json.loads(out.read_text())
-    at_hand = [run for run in values["runs"] if not run["mode"].endswith("-ahead")]
-    assert len(at_hand) == 6 and len(values["runs"]) > 6
+    counted = Counter((run["paradigm"], run["mode"]) for run in values["runs"])
+    for paradigm, mode in (
+        ("cloud_only", ""),
+        ("stream_to_cloud", "tokens-eager"),
+        ("stream_to_cloud", "tokens-patient"),
+    ):
+        assert counted[paradigm, mode] == 2, counted
     assert all(set(run) >= KEYS for run in values["runs"])
     meta = values["meta"]
     assert meta["schema"] == SCHEMA and meta["command"] == "compare" and meta["backend"] == "loopback"
