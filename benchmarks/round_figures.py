@@ -35,6 +35,7 @@ from common.types import Pace
 from edge.asking import watch_daemon
 
 _DRAFT = 4
+_ALONE = 12  # answers before each upload: about as many rounds as beside it
 _UPLINK_MBPS, _RTT_MS = 5.0, 50.0
 _MJPEG = {"strict": "unofficial", "qmin": "3", "qmax": "3"}
 
@@ -147,7 +148,7 @@ def measure_blocking(repetitions: int, model: Path | None, backend: str = "tun")
             with _watched(address, question) as watch:
                 _ask(address, question, watch)
                 for _ in range(max(2, repetitions)):
-                    alone.rounds += [one for _ in range(4) for one in _ask(address, question, watch)]
+                    alone.rounds += [one for _ in range(_ALONE) for one in _ask(address, question, watch)]
                     _beside_an_upload(address, question, watch, video, beside)
     details = {
         "link": f"{_UPLINK_MBPS:g} Mbit/s up, {_RTT_MS:g} ms, {link.backend}",
