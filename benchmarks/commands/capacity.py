@@ -49,11 +49,16 @@ ClientsOption = Annotated[
 SecondsOption = Annotated[float, typer.Option("--seconds", min=1.0, help="How long each count asks.")]
 TtftOption = Annotated[float, typer.Option("--ttft-objective-ms", min=0.0, help="Longest TTFT that is good.")]
 TpotOption = Annotated[float, typer.Option("--tpot-objective-ms", min=0.0, help="Longest TPOT that is good.")]
+WatchedOption = Annotated[
+    bool,
+    typer.Option("--watched", help="Each client asks about one clip, streamed and taken in before the seconds begin."),
+]
 
 
 def capacity(
     clients: ClientsOption = None,
     seconds: SecondsOption = 10.0,
+    watched: WatchedOption = False,
     ttft_objective_ms: TtftOption = 2_000.0,
     tpot_objective_ms: TpotOption = 100.0,
     profile: ProfileOption = None,
@@ -103,10 +108,12 @@ def _capacity(options: dict[str, Any]) -> Record:
     objectives = Objectives(options["ttft_objective_ms"], options["tpot_objective_ms"])
     experiment = _experiment(options, max(counts))
     with opened_link(link_of(options), {**options, "edge": ""}) as link:
-        return _measure(experiment, link, counts, options["seconds"], objectives)
+        return _measure(experiment, link, counts, options["seconds"], objectives, options["watched"])
 
 
-def _measure(experiment: Experiment, link: Any, counts: list[int], seconds: float, objectives: Objectives) -> Record:
+def _measure(
+    experiment: Experiment, link: Any, counts: list[int], seconds: float, objectives: Objectives, watched: bool
+) -> Record:
     from benchmarks.commands.experiment import make_meta, measured_link, now
     from benchmarks.paradigms.capacity import fleet_figures, theory_of
     from benchmarks.paradigms.clients import run_clients, warm_up_clients
@@ -121,7 +128,7 @@ def _measure(experiment: Experiment, link: Any, counts: list[int], seconds: floa
         for count in counts:
             for paradigm in plan.paradigms:
                 say(f"{paradigm.label}, {count} clients")
-                answers = run_clients(deployment, link, plan, paradigm, count, seconds)
+                answers = run_clients(deployment, link, plan, paradigm, count, seconds, watched=watched)
                 fleets.append(fleet_figures(answers, count, seconds, objectives).as_dict())
                 runs += answers
                 if count == min(counts) and (theory := theory_of(answers)) is not None:
@@ -130,6 +137,7 @@ def _measure(experiment: Experiment, link: Any, counts: list[int], seconds: floa
     more = {
         "clients": counts,
         "seconds": seconds,
+        "watched": watched,
         "objectives": {"ttft_ms": objectives.ttft_ms, "tpot_ms": objectives.tpot_ms},
         "fleets": fleets,
         "theory": theories,
@@ -165,10 +173,14 @@ def _experiment(options: dict[str, Any], clients: int) -> Experiment:
     layout = replace(layout, clients=clients, sessions=max(8, clients))
     names = ("clips", "questions", "seed", "temperature", "max_tokens")
     plan = make_plan(paradigms, **{n: options[n] for n in names}, repetitions=1, warm_up=1)
-    notes = (
+    notes: tuple[str, ...] = (
         f"each of up to {clients} clients is an edge daemon of its own and asks without pauses; they share one link, "
         "one cloud, and this machine's cores",
     )
+    if options["watched"]:
+        notes += (
+            "each client asks about one clip, which was streamed and taken in by both models before the seconds began",
+        )
     return Experiment("capacity", plan, layout, notes)
 
 

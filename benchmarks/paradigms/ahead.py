@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,20 @@ def ask_when_recorded(
     finally:
         states.close()
     return {**report, "uplink_bytes": {**report["uplink_bytes"], "video": whole.bytes_sent}}
+
+
+@contextmanager
+def watched(address: str, clip: ClipQuestion, mode: Mode) -> Iterator[str]:
+    """The id of a watch that is complete: the cloud has the video and, if it is to draft, the drafter the events.
+
+    Raises:
+        EventSpecError: there is no watch, and why.
+    """
+    events = "" if mode is Mode.CLOUD_ONLY else str(clip.events.resolve())
+    states = watch_daemon(address, WatchRequest(str(clip.video.resolve()), events))
+    try:
+        yield next(state.watch for state in states if state.complete and (state.drafter_ready or not events))
+    except StopIteration:
+        raise LinkError("the edge daemon ended the watch before the clip was taken in; look at its log") from None
+    finally:
+        states.close()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 from benchmarks.asking import Values, ask_clip
 from benchmarks.clips import ClipQuestion
 from benchmarks.link.base import EmulatedLink
-from benchmarks.paradigms.ahead import ask_when_recorded
+from benchmarks.paradigms.ahead import ask_when_recorded, watched
 from benchmarks.paradigms.base import Need, Paradigm
 from benchmarks.processes import DaemonProcess
 from common.ask import Mode
@@ -186,10 +188,22 @@ class Deployment:
             return self._layout.edge_address
         return self._asked[self._key(paradigm, client)].address
 
+    def watched(self, paradigm: Paradigm, clip: ClipQuestion, client: int = 0) -> AbstractContextManager[str]:
+        """Has that client's daemon stream a clip, and names its watch as soon as both models have taken it in."""
+        return watched(self.address(paradigm, client), clip, paradigm.ask)
+
     def ask(
-        self, paradigm: Paradigm, clip: ClipQuestion, sampling: SamplingParams, max_tokens: int, client: int = 0
+        self,
+        paradigm: Paradigm,
+        clip: ClipQuestion,
+        sampling: SamplingParams,
+        max_tokens: int,
+        client: int = 0,
+        watch: str = "",
     ) -> Values:
         """The report of one answer; clients may ask at the same time, from threads of their own.
+
+        `watch` names the clip, if it is watched already.
 
         Raises:
             DaemonDiedError: a process has ended.
@@ -197,7 +211,7 @@ class Deployment:
             EventSpecError: there is no answer, and why.
         """
         try:
-            ask = ask_when_recorded if paradigm.ahead else ask_clip
+            ask = ask_when_recorded if paradigm.ahead else partial(ask_clip, watch=watch)
             report = ask(
                 self.address(paradigm, client),
                 clip,
