@@ -68,3 +68,12 @@ def test_what_is_streamed_ahead_is_chosen_among_its_own_kind() -> None:
 def test_without_cloud_only_nothing_is_chosen_by_measurement() -> None:
     assert choose_measured([made_run("colocated")]) is None
     assert choices({"rtt_ms": 5.0, "uplink_mbps": 50.0}, [made_run("colocated")])["by_measurement"] is None
+
+
+def test_runs_that_took_no_time_are_nothing_to_compare_with() -> None:
+    runs = [made_run(total_ms=0.0), made_run("colocated", total_ms=0.0), made_run("cloud_only", "ahead", total_ms=0.0)]
+    assert choose_measured(runs) is None
+    assert choices({}, runs)["by_measurement_ahead"] is None
+    one_left = [*runs, made_run(repetition=1, total_ms=10.0), made_run("colocated", repetition=1, total_ms=5.0)]
+    choice = choose_measured(one_left)
+    assert choice is not None and choice.paradigm == "colocated"
