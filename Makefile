@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := common edge cloud training benchmarks tests docker
 
-.PHONY: help demo test test-docker check format proto clean
+.PHONY: help demo test test-docker check format proto fuzz sbom audit clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -46,6 +46,17 @@ format: $(VENV)/.dev ## Format the code and fix what can be fixed.
 
 proto: $(VENV)/.dev ## Regenerate the code of the contract.
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/eventspec/v1/*.proto
+
+fuzz: $(VENV)/.dev ## Fuzz the codec and all readers, SECONDS=60 for each target; inputs are kept in artifacts/fuzz.
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --keep artifacts/fuzz $(TARGETS)
+
+sbom: $(VENV)/.dev ## Write artifacts/sbom.json: what is installed, as CycloneDX.
+	@mkdir -p artifacts
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --of JSON -o artifacts/sbom.json
+	@echo "wrote artifacts/sbom.json"
+
+audit: $(VENV)/.dev ## Look for known vulnerabilities in what is installed.
+	$(BIN)/python -m tests.dependency_audit
 
 clean: ## Remove what was installed and built.
 	rm -rf $(VENV) build dist artifacts .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

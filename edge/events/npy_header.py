@@ -21,7 +21,7 @@ def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
             shape, _, dtype = npy_format.read_array_header_1_0(file)
         else:
             shape, _, dtype = npy_format.read_array_header_2_0(file)
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # numpy reads it with Python's tokenizer and parser, whose errors are of many kinds
         raise EventFormatError(f"the .npy header is damaged ({error}); copy the file again") from error
     if any(side < 0 for side in shape):
         raise EventFormatError(f"the .npy header names an impossible shape {list(shape)}; copy the file again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +37,9 @@ def read(path: Path, request: Request) -> Events:
         with zipfile.ZipFile(path) as archive:
             records = _member(archive, _KEY)
             sensor = request.sensor or _own_sensor(archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+    except EventFormatError:
+        raise
+    except Exception as error:  # zipfile and zlib meet damage with errors of many kinds, UnicodeDecodeError among them
         raise EventFormatError(f"the archive is truncated or damaged ({error}); copy the file again") from error
     if records.dtype.names is None:
         raise EventFormatError(f"'{_KEY}' holds {records.dtype}; a structured array of x, y, t, p is needed")

@@ -1,0 +1,141 @@
+"""Writes the small inputs that fuzzing begins with: `python -m tests.fuzz.seeds`. They are kept beside this file."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from common import codec
+from common.ask import Answer, AskRequest, EdgeStatus, Notice, Report, WatchRequest, WatchState
+from common.types import (
+    Cancel,
+    Close,
+    Commit,
+    Draft,
+    DrafterInfo,
+    Failure,
+    FailureCode,
+    Finished,
+    FinishReason,
+    Open,
+    Opened,
+    Progress,
+    SamplingParams,
+    ServerInfo,
+    Stage,
+    StateEncoding,
+    Tensor,
+)
+from edge.events import npy, npz, prophesee
+from edge.video import open_clip, write_video
+from tests.edge.events.made import made_events
+from tests.fuzz.__main__ import CORPUS
+
+_FIXTURES = Path(__file__).parents[1] / "edge" / "events" / "fixtures"
+
+
+def edge_message() -> Iterator[bytes]:
+    drafter = DrafterInfo("tiny", "0123", 50, 4)
+    yield codec.encode_edge_message(Open("session-0", "what?", SamplingParams(0.7, 3, 0.9, 5), 9, drafter=drafter))
+    yield codec.encode_edge_message(Open("session-0", "what?", epoch=2, committed=(1, 2, 3), clip="clip-1234"))
+    yield codec.encode_edge_message(Draft(1, 0, 3, 99, (5, 6, 7)))
+    states = Tensor("int8", (2, 4), bytes(8))
+    scales = Tensor("float16", (2,), bytes(4))
+    yield codec.encode_edge_message(Draft(2, 1, 3, 9, (), states, StateEncoding.CODES, scales, 1, 1))
+    yield codec.encode_edge_message(Cancel())
+    yield codec.encode_edge_message(Close())
+
+
+def cloud_message() -> Iterator[bytes]:
+    for message in (
+        Opened("session-0", 9, 16, 3, video_needed=False, replay="x", adapter="y"),
+        Commit(3, (1, 2, 3), 3, 2, 7, 1),
+        Progress(Stage.PREFILL, 10, 20),
+        Finished(FinishReason.STOP, 9, 3, 1, 2),
+        Failure(FailureCode.CAPACITY, "full", True),
+    ):
+        yield codec.encode_cloud_message(message)
+
+
+def local_messages() -> Iterator[bytes]:
+    info = ServerInfo(1, "tiny", "01", "23", 50, 4, 8, (2,), 8, 512, 512, 16, 1 << 20, 1 << 20)
+    for number, data in (
+        (0, codec.encode_ask(AskRequest("what?", "a.npy", "b.mp4"))),
+        (1, codec.encode_ask_event(Answer("a", "b", 1.5))),
+        (1, codec.encode_ask_event(Report({"answer": "a", "n": [1, None]}))),
+        (1, codec.encode_ask_event(Notice("lost"))),
+        (2, codec.encode_watch(WatchRequest("a.mp4"))),
+        (3, codec.encode_watch_state(WatchState("w", 1, 2, 3, True, False, 4.5))),
+        (4, codec.encode_status(EdgeStatus("tiny", "c:1", True, 2))),
+        (5, codec.encode_info(info)),
+    ):
+        yield bytes([number]) + data
+
+
+def video_messages() -> Iterator[bytes]:
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, encoder in (("a.mp4", "libx264"), ("b.avi", "mpeg4"), ("c.webm", "libvpx-vp9")):
+            path = Path(folder) / name
+            pictures = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(3)]
+            write_video(path, pictures, fps=10, crf=40, codec=encoder)
+            clip = open_clip(path)
+            messages = [codec.encode_video_header("session-0", clip.header)]
+            messages += [codec.encode_video_packets([packet]) for packet in clip.packets()]
+            yield b"".join(len(message).to_bytes(2, "big") + message for message in messages)
+
+
+def events_npy() -> Iterator[bytes]:
+    file = io.BytesIO()
+    npy.write(file, made_events(20, width=64, height=48))
+    yield file.getvalue()
+
+
+def events_pickle() -> Iterator[bytes]:
+    for data in events_npy():
+        yield data[128:]
+
+
+def events_npz() -> Iterator[bytes]:
+    file = io.BytesIO()
+    npz.write(file, made_events(20, width=64, height=48))
+    yield file.getvalue()
+
+
+def events_raw() -> Iterator[bytes]:
+    file = io.BytesIO()
+    prophesee.write_evt2(file, made_events(20, width=64, height=48))
+    yield file.getvalue()
+    yield (_FIXTURES / "evt3.raw").read_bytes()
+
+
+def matroska() -> Iterator[bytes]:
+    yield b"\x1a\x45\xdf\xa3\x84abcd\x18\x53\x80\x67\x88contents"
+    yield b"\x1a\x45\xdf\xa3\x84abcd\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xffcontents"
+
+
+def main() -> None:
+    """Write all seeds."""
+    for seeds in (
+        edge_message,
+        cloud_message,
+        local_messages,
+        video_messages,
+        events_npy,
+        events_pickle,
+        events_npz,
+        events_raw,
+        matroska,
+    ):
+        folder = CORPUS / seeds.__name__
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(seeds()):
+            (folder / f"seed-{number}").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
