@@ -22,7 +22,8 @@ class Mode(Enum):
 class AskRequest:
     """A question about a recording and its video: files that the daemon can read, or a clip that it watches.
 
-    `draft_length` 0 is adaptive; `watch` names the clip, in place of the two paths.
+    `draft_length` 0 is adaptive; `watch` names the clip, in place of the two paths. `video_codec` says how the video
+    goes up: as it is (empty or `copy`), or its sampled frames as `h264` or `jpeg`.
     """
 
     question: str
@@ -36,16 +37,27 @@ class AskRequest:
     draft_length: int = 0
     window_start_us: int = 0
     watch: str = ""
+    video_codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchRequest:
-    """A clip to be streamed ahead of its questions. `realtime`: at the recording's own pace, as a camera would."""
+    """A clip to be streamed ahead of its questions. `realtime`: at the recording's own pace, as a camera would.
+
+    `live`: it has no end that is known, and questions are about its last `window_us` microseconds, of which a picture
+    each `stride_us` may be looked at (0: defaults); `loop` plays a file again and again. `video_codec` as in
+    `AskRequest`.
+    """
 
     video_path: str
     events_path: str = ""
     realtime: bool = False
     window_start_us: int = 0
+    live: bool = False
+    window_us: int = 0
+    stride_us: int = 0
+    loop: bool = False
+    video_codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)

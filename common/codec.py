@@ -28,6 +28,7 @@ from common.ask import (
     WatchState,
 )
 from common.errors import MessageError
+from common.live import LiveWindow
 from common.types import (
     Cancel,
     Close,
@@ -40,6 +41,7 @@ from common.types import (
     FailureCode,
     Finished,
     FinishReason,
+    FrameName,
     Open,
     Opened,
     Pace,
@@ -162,6 +164,14 @@ def _tensor_from(message: pb.Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------------- edge to cloud
 
 
+def _names_to(names: Iterable[FrameName]) -> list[pb.FrameName]:
+    return [pb.FrameName(number=name.number, time_us=name.time_us) for name in names]
+
+
+def _names_from(names: Iterable[pb.FrameName]) -> tuple[FrameName, ...]:
+    return tuple(FrameName(name.number, name.time_us) for name in names)
+
+
 def _open_to(m: Open) -> pb.Open:
     message = pb.Open(
         session_id=m.session_id,
@@ -178,6 +188,7 @@ def _open_to(m: Open) -> pb.Open:
             hidden_size=m.drafter.hidden_size,
         ),
         clip=m.clip,
+        frames=m.frames,
     )
     if m.resume:
         message.resume.epoch = m.epoch
@@ -205,6 +216,7 @@ def _open_from(m: pb.Open) -> Open:
         committed=tuple(m.resume.committed) if start == "resume" else (),
         wire_version=m.wire_version,
         clip=m.clip,
+        frames=tuple(m.frames),
     )
 
 
@@ -305,7 +317,7 @@ def _commit_from(m: pb.Commit) -> Commit:
 def encode_cloud_message(message: CloudMessage) -> bytes:
     """`SpeculateResponse` bytes."""
     match message:
-        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter):
+        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter, frames):
             body = pb.Opened(
                 session_id=session_id,
                 max_tokens=max_tokens,
@@ -314,6 +326,7 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
                 video_needed=video_needed,
                 replay=replay,
                 adapter=adapter,
+                frames=_names_to(frames),
             )
             response = pb.SpeculateResponse(opened=body)
         case Commit():
@@ -321,13 +334,14 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
         case Progress(stage, start_us, duration_us):
             progress = pb.Progress(stage=_STAGES[stage], start_us=start_us, duration_us=duration_us)
             response = pb.SpeculateResponse(progress=progress)
-        case Finished(reason, length, target_passes, stale_drafts, overruns):
+        case Finished(reason, length, target_passes, stale_drafts, overruns, frames):
             finished = pb.Finished(
                 reason=_REASONS[reason],
                 length=length,
                 target_passes=target_passes,
                 stale_drafts=stale_drafts,
                 replay_overruns=overruns,
+                frames=_names_to(frames),
             )
             response = pb.SpeculateResponse(finished=finished)
         case Failure(code, text, retryable):
@@ -347,7 +361,7 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
         case "opened":
             o = response.opened
             taken = (o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
-            return Opened(*taken, o.replay, o.adapter)
+            return Opened(*taken, o.replay, o.adapter, _names_from(o.frames))
         case "commit":
             return _commit_from(response.commit)
         case "progress":
@@ -356,7 +370,8 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
         case "finished":
             f = response.finished
             reason = _reverse(_REASONS, f.reason, "finish reason")
-            return Finished(reason, f.length, f.target_passes, f.stale_drafts, f.replay_overruns)
+            counts = (f.length, f.target_passes, f.stale_drafts, f.replay_overruns)
+            return Finished(reason, *counts, _names_from(f.frames))
         case _:
             x = response.failure
             return Failure(_reverse(_CODES, x.code, "failure code"), x.message, x.retryable)
@@ -379,6 +394,10 @@ def encode_video_header(session_id: str, header: VideoHeader, packets: Iterable[
             time_base_den=header.time_base_den,
             ahead=header.ahead,
             acknowledge=header.acknowledge,
+            live=None
+            if header.live is None
+            else pb.LiveWindow(stride_us=header.live.stride_us, cells=header.live.cells),
+            named=header.named,
         ),
     )
     _add_packets(message, packets)
@@ -413,6 +432,13 @@ def encode_features(features: Iterable[FrameFeatures]) -> bytes:
     return message.SerializeToString()
 
 
+def _window_from(m: pb.LiveWindow) -> LiveWindow:
+    try:
+        return LiveWindow(m.stride_us, m.cells)
+    except ValueError as error:
+        raise MessageError(str(error)) from error
+
+
 VideoMessage = tuple[str, VideoHeader | FeaturesHeader | None, tuple[VideoPacket, ...] | tuple[FrameFeatures, ...]]
 
 
@@ -444,6 +470,8 @@ def decode_video_message(data: bytes) -> VideoMessage:
             time_base_den=h.time_base_den,
             ahead=h.ahead,
             acknowledge=h.acknowledge,
+            live=_window_from(h.live) if h.HasField("live") else None,
+            named=tuple(h.named),
         )
     packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data, p.continued) for p in m.packets)
     return m.session_id, header, packets
@@ -508,6 +536,7 @@ def encode_ask(ask: AskRequest) -> bytes:
         draft_length=ask.draft_length,
         window_start_us=ask.window_start_us,
         watch=ask.watch,
+        video_codec=ask.video_codec,
     ).SerializeToString()
 
 
@@ -530,6 +559,7 @@ def decode_ask(data: bytes) -> AskRequest:
         draft_length=m.draft_length,
         window_start_us=m.window_start_us,
         watch=m.watch,
+        video_codec=m.video_codec,
     )
 
 
@@ -542,7 +572,7 @@ def encode_watch(watch: WatchRequest) -> bytes:
 def decode_watch(data: bytes) -> WatchRequest:
     """A `WatchRequest`. Raises MessageError if malformed."""
     m = _parse(edge_pb.WatchRequest, data)
-    return WatchRequest(m.video_path, m.events_path, m.realtime, m.window_start_us)
+    return WatchRequest(**{name: getattr(m, name) for name in WatchRequest.__dataclass_fields__})
 
 
 def encode_watch_state(state: WatchState) -> bytes:

@@ -93,6 +93,17 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameName:
+    """A frame that an answer was computed on: its number in its video or live stream, from 0, and when it is shown.
+
+    `time_us` is on the video's own clock, in microseconds.
+    """
+
+    number: int
+    time_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """Draft tokens for answer positions `base_position ...`, drafted on a prefix whose hash is `prefix_hash`.
 
@@ -136,7 +147,8 @@ class DrafterInfo:
 class Open:
     """First message of every stream. A resume names its epoch (> 0) and the committed tokens that the edge holds.
 
-    `clip` names the clip that the question is about, if its video was streamed ahead.
+    `clip` names the clip that the question is about, if its video was streamed ahead. `frames` are the numbers of the
+    frames that the answer is about, where that was told before.
     """
 
     session_id: str
@@ -150,6 +162,7 @@ class Open:
     committed: tuple[int, ...] = ()
     wire_version: int = WIRE_VERSION
     clip: str = ""
+    frames: tuple[int, ...] = ()
 
     @property
     def resume(self) -> bool:
@@ -172,7 +185,8 @@ class Opened:
     """The cloud's accepted limits. `video_needed` is False where a resumed session still holds its video.
 
     `replay` names the stage-time profile (`common/replay.py`) that the cloud's stages are padded to, if any; `adapter`
-    is the fingerprint of the cloud's adapter for hidden-state drafts, empty if it has none.
+    is the fingerprint of the cloud's adapter for hidden-state drafts, empty if it has none. `frames` are those that the
+    answer is computed on, if they are known already.
     """
 
     session_id: str
@@ -182,6 +196,7 @@ class Opened:
     video_needed: bool = True
     replay: str = ""
     adapter: str = ""
+    frames: tuple[FrameName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +239,7 @@ class Finished:
     """The answer is complete. `target_passes` counts the forward passes that chose at least one of its tokens.
 
     `replay_overruns` counts the engine's padded stages, meanwhile, that took longer than their profile by themselves.
+    `frames` are those that the answer was computed on; none if the cloud was sent features in place of a video.
     """
 
     reason: FinishReason
@@ -231,6 +247,7 @@ class Finished:
     target_passes: int = 0
     stale_drafts: int = 0
     replay_overruns: int = 0
+    frames: tuple[FrameName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.live import LiveWindow
 from common.types import Tensor
 
 NOT_SHOWN = -(2**63)
@@ -24,6 +25,9 @@ class VideoHeader:
         time_base_den: its denominator.
         ahead: the video comes before its question; the stream's id names a clip, not a session.
         acknowledge: every message of the stream is to be acknowledged.
+        live: the stream is live and has no length (`frames` is 0): how it is cut. Then, and with `named`, a packet's
+            index is its frame's number in the stream; numbers grow, and may be left out in front of a keyframe.
+        named: numbers of the frames that the target looks at, in place of its usual choice.
     """
 
     codec: str
@@ -35,6 +39,8 @@ class VideoHeader:
     time_base_den: int
     ahead: bool = False
     acknowledge: bool = False
+    live: LiveWindow | None = None
+    named: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import VideoFormatError
+from common.video_sampling import sampled_indices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,16 +47,6 @@ class VideoLimits:
     max_frames: int = 20_000
     max_pixels: int = 16_777_216
     max_packet_bytes: int = 16 << 20
-
-
-def sampled_indices(total: int, count: int = 8) -> list[int]:
-    """The frames that Video-LLaVA looks at: evenly spread, first and last included, some twice if there are few.
-
-    Source: `numpy.linspace(0, total - 1, count)`, cut to whole numbers, as in the original.
-    """
-    if total < 1 or count < 1:
-        raise ValueError(f"can't take {count} of {total} frames")
-    return [int(index) for index in np.linspace(0, total - 1, count)]
 
 
 class VideoDecoder:

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import codec
-from common.ask import Answer, AskEvent, AskRequest, EdgeStatus, Mode, Notice, Report
+from common.ask import Answer, AskEvent, AskRequest, EdgeStatus, Mode, Notice, Report, WatchRequest
 from common.errors import MessageError
+from common.live import LiveWindow
 from common.prefix_hash import prefix_hash
 from common.types import (
     Cancel,
@@ -29,6 +30,7 @@ from common.types import (
     FailureCode,
     Finished,
     FinishReason,
+    FrameName,
     Open,
     Opened,
     Pace,
@@ -82,6 +84,8 @@ def openings(draw: st.DrawFn) -> Open:
         epoch=epoch,
         committed=draw(IDS) if epoch else (),
         wire_version=draw(U32),
+        clip=draw(TEXT),
+        frames=draw(st.lists(U64, max_size=9).map(tuple)),
     )
 
 
@@ -100,6 +104,7 @@ def commits(draw: st.DrawFn) -> Commit:
     )
 
 
+NAMES = st.lists(st.builds(FrameName, number=U64, time_us=S64), max_size=9).map(tuple)
 DRAFT_IDS: st.SearchStrategy[Draft] = st.builds(
     Draft,
     draft_id=st.integers(1, 2**64 - 1),
@@ -132,6 +137,7 @@ CLOUD_MESSAGES: st.SearchStrategy[CloudMessage] = st.one_of(
         video_needed=st.booleans(),
         replay=TEXT,
         adapter=TEXT,
+        frames=NAMES,
     ),
     commits(),
     st.builds(Progress, st.sampled_from(Stage), start_us=U64, duration_us=U64),
@@ -142,6 +148,7 @@ CLOUD_MESSAGES: st.SearchStrategy[CloudMessage] = st.one_of(
         target_passes=U32,
         stale_drafts=U32,
         replay_overruns=U32,
+        frames=NAMES,
     ),
     st.builds(Failure, st.sampled_from(FailureCode), message=TEXT, retryable=st.booleans()),
 )
@@ -154,6 +161,10 @@ HEADERS = st.builds(
     frames=U32,
     time_base_num=U32,
     time_base_den=U32,
+    ahead=st.booleans(),
+    acknowledge=st.booleans(),
+    live=st.none() | st.builds(LiveWindow, stride_us=st.integers(20_000, 10**9), cells=st.integers(1, 4096)),
+    named=st.lists(U64, max_size=9).map(tuple),
 )
 PACKETS = st.lists(
     st.builds(VideoPacket, index=U32, pts=S64, dts=S64, keyframe=st.booleans(), data=st.binary(max_size=30)),
@@ -195,6 +206,20 @@ ASKS = st.builds(
     patience_ms=U32,
     draft_length=U32,
     window_start_us=U64,
+    watch=TEXT,
+    video_codec=TEXT,
+)
+WATCHES = st.builds(
+    WatchRequest,
+    video_path=TEXT,
+    events_path=TEXT,
+    realtime=st.booleans(),
+    window_start_us=U64,
+    live=st.booleans(),
+    window_us=U64,
+    stride_us=U64,
+    loop=st.booleans(),
+    video_codec=TEXT,
 )
 VALUES = st.dictionaries(
     TEXT, st.one_of(TEXT, st.integers(), st.none(), st.booleans(), st.lists(st.integers())), max_size=4
@@ -233,6 +258,19 @@ def test_features_survive_the_wire(
 ) -> None:
     assert codec.decode_video_message(codec.encode_features_header(session_id, header)) == (session_id, header, ())
     assert codec.decode_video_message(codec.encode_features(features)) == ("", None, features)
+
+
+@steady
+@given(WATCHES)
+def test_watches_survive_the_wire(watch: WatchRequest) -> None:
+    assert codec.decode_watch(codec.encode_watch(watch)) == watch
+
+
+def test_live_windows_that_make_no_sense_are_refused() -> None:
+    header = pb.VideoHeader(live=pb.LiveWindow(stride_us=1, cells=8))
+    message = pb.StreamVideoRequest(session_id="clip-0000", header=header)
+    with pytest.raises(MessageError, match="live stream's pictures"):
+        codec.decode_video_message(message.SerializeToString())
 
 
 def test_features_of_another_size_than_their_shape_are_refused_before_use() -> None:

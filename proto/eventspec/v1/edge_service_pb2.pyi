@@ -21,7 +21,7 @@ MODE_EDGE_ONLY: Mode
 MODE_EDGE_VISION: Mode
 
 class AskRequest(_message.Message):
-    __slots__ = ("question", "events_path", "video_path", "mode", "sampling", "max_tokens", "pace", "patience_ms", "draft_length", "window_start_us", "watch")
+    __slots__ = ("question", "events_path", "video_path", "mode", "sampling", "max_tokens", "pace", "patience_ms", "draft_length", "window_start_us", "watch", "video_codec")
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     EVENTS_PATH_FIELD_NUMBER: _ClassVar[int]
     VIDEO_PATH_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class AskRequest(_message.Message):
     DRAFT_LENGTH_FIELD_NUMBER: _ClassVar[int]
     WINDOW_START_US_FIELD_NUMBER: _ClassVar[int]
     WATCH_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_CODEC_FIELD_NUMBER: _ClassVar[int]
     question: str
     events_path: str
     video_path: str
@@ -44,19 +45,30 @@ class AskRequest(_message.Message):
     draft_length: int
     window_start_us: int
     watch: str
-    def __init__(self, question: _Optional[str] = ..., events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., sampling: _Optional[_Union[_speculation_pb2.SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[_speculation_pb2.Pace, str]] = ..., patience_ms: _Optional[int] = ..., draft_length: _Optional[int] = ..., window_start_us: _Optional[int] = ..., watch: _Optional[str] = ...) -> None: ...
+    video_codec: str
+    def __init__(self, question: _Optional[str] = ..., events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., sampling: _Optional[_Union[_speculation_pb2.SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[_speculation_pb2.Pace, str]] = ..., patience_ms: _Optional[int] = ..., draft_length: _Optional[int] = ..., window_start_us: _Optional[int] = ..., watch: _Optional[str] = ..., video_codec: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
-    __slots__ = ("events_path", "video_path", "realtime", "window_start_us")
+    __slots__ = ("events_path", "video_path", "realtime", "window_start_us", "live", "window_us", "stride_us", "loop", "video_codec")
     EVENTS_PATH_FIELD_NUMBER: _ClassVar[int]
     VIDEO_PATH_FIELD_NUMBER: _ClassVar[int]
     REALTIME_FIELD_NUMBER: _ClassVar[int]
     WINDOW_START_US_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_US_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_US_FIELD_NUMBER: _ClassVar[int]
+    LOOP_FIELD_NUMBER: _ClassVar[int]
+    VIDEO_CODEC_FIELD_NUMBER: _ClassVar[int]
     events_path: str
     video_path: str
     realtime: bool
     window_start_us: int
-    def __init__(self, events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., realtime: bool = ..., window_start_us: _Optional[int] = ...) -> None: ...
+    live: bool
+    window_us: int
+    stride_us: int
+    loop: bool
+    video_codec: str
+    def __init__(self, events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., realtime: bool = ..., window_start_us: _Optional[int] = ..., live: bool = ..., window_us: _Optional[int] = ..., stride_us: _Optional[int] = ..., loop: bool = ..., video_codec: _Optional[str] = ...) -> None: ...
 
 class WatchResponse(_message.Message):
     __slots__ = ("watch", "frames_sent", "frames", "bytes_sent", "complete", "drafter_ready", "at_ms")

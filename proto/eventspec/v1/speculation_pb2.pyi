@@ -129,8 +129,16 @@ class Resume(_message.Message):
     committed: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, epoch: _Optional[int] = ..., committed: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class FrameName(_message.Message):
+    __slots__ = ("number", "time_us")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    time_us: int
+    def __init__(self, number: _Optional[int] = ..., time_us: _Optional[int] = ...) -> None: ...
+
 class Open(_message.Message):
-    __slots__ = ("session_id", "wire_version", "question", "sampling", "max_tokens", "pace", "patience_ms", "drafter", "fresh", "resume", "clip")
+    __slots__ = ("session_id", "wire_version", "question", "sampling", "max_tokens", "pace", "patience_ms", "drafter", "fresh", "resume", "clip", "frames")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +150,7 @@ class Open(_message.Message):
     FRESH_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
     CLIP_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     wire_version: int
     question: str
@@ -153,7 +162,8 @@ class Open(_message.Message):
     fresh: FreshStart
     resume: Resume
     clip: str
-    def __init__(self, session_id: _Optional[str] = ..., wire_version: _Optional[int] = ..., question: _Optional[str] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[Pace, str]] = ..., patience_ms: _Optional[int] = ..., drafter: _Optional[_Union[DrafterInfo, _Mapping]] = ..., fresh: _Optional[_Union[FreshStart, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., clip: _Optional[str] = ...) -> None: ...
+    frames: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, session_id: _Optional[str] = ..., wire_version: _Optional[int] = ..., question: _Optional[str] = ..., sampling: _Optional[_Union[SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[Pace, str]] = ..., patience_ms: _Optional[int] = ..., drafter: _Optional[_Union[DrafterInfo, _Mapping]] = ..., fresh: _Optional[_Union[FreshStart, _Mapping]] = ..., resume: _Optional[_Union[Resume, _Mapping]] = ..., clip: _Optional[str] = ..., frames: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TokenIds(_message.Message):
     __slots__ = ("ids",)
@@ -194,19 +204,21 @@ class Close(_message.Message):
     def __init__(self) -> None: ...
 
 class SpeculateRequest(_message.Message):
-    __slots__ = ("open", "draft", "cancel", "close")
+    __slots__ = ("open", "draft", "cancel", "close", "checksum")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     DRAFT_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     open: Open
     draft: Draft
     cancel: Cancel
     close: Close
-    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay", "adapter")
+    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay", "adapter", "frames")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAFT_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +226,7 @@ class Opened(_message.Message):
     VIDEO_NEEDED_FIELD_NUMBER: _ClassVar[int]
     REPLAY_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     max_tokens: int
     max_draft: int
@@ -221,7 +234,8 @@ class Opened(_message.Message):
     video_needed: bool
     replay: str
     adapter: str
-    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ..., adapter: _Optional[str] = ...) -> None: ...
+    frames: _containers.RepeatedCompositeFieldContainer[FrameName]
+    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ..., adapter: _Optional[str] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ...) -> None: ...
 
 class StepTimings(_message.Message):
     __slots__ = ("queue_us", "forward_us")
@@ -260,18 +274,20 @@ class Progress(_message.Message):
     def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., start_us: _Optional[int] = ..., duration_us: _Optional[int] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("reason", "length", "target_passes", "stale_drafts", "replay_overruns")
+    __slots__ = ("reason", "length", "target_passes", "stale_drafts", "replay_overruns", "frames")
     REASON_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     TARGET_PASSES_FIELD_NUMBER: _ClassVar[int]
     STALE_DRAFTS_FIELD_NUMBER: _ClassVar[int]
     REPLAY_OVERRUNS_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
     reason: FinishReason
     length: int
     target_passes: int
     stale_drafts: int
     replay_overruns: int
-    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., length: _Optional[int] = ..., target_passes: _Optional[int] = ..., stale_drafts: _Optional[int] = ..., replay_overruns: _Optional[int] = ...) -> None: ...
+    frames: _containers.RepeatedCompositeFieldContainer[FrameName]
+    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., length: _Optional[int] = ..., target_passes: _Optional[int] = ..., stale_drafts: _Optional[int] = ..., replay_overruns: _Optional[int] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message", "retryable")
@@ -284,21 +300,31 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[_Union[FailureCode, str]] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
 
 class SpeculateResponse(_message.Message):
-    __slots__ = ("opened", "commit", "progress", "finished", "failure")
+    __slots__ = ("opened", "commit", "progress", "finished", "failure", "checksum")
     OPENED_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     opened: Opened
     commit: Commit
     progress: Progress
     finished: Finished
     failure: Failure
-    def __init__(self, opened: _Optional[_Union[Opened, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, opened: _Optional[_Union[Opened, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
+
+class LiveWindow(_message.Message):
+    __slots__ = ("stride_us", "cells")
+    STRIDE_US_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    stride_us: int
+    cells: int
+    def __init__(self, stride_us: _Optional[int] = ..., cells: _Optional[int] = ...) -> None: ...
 
 class VideoHeader(_message.Message):
-    __slots__ = ("codec", "extradata", "width", "height", "frames", "time_base_num", "time_base_den", "ahead", "acknowledge")
+    __slots__ = ("codec", "extradata", "width", "height", "frames", "time_base_num", "time_base_den", "ahead", "acknowledge", "live", "named")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     EXTRADATA_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
@@ -308,6 +334,8 @@ class VideoHeader(_message.Message):
     TIME_BASE_DEN_FIELD_NUMBER: _ClassVar[int]
     AHEAD_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    NAMED_FIELD_NUMBER: _ClassVar[int]
     codec: str
     extradata: bytes
     width: int
@@ -317,7 +345,9 @@ class VideoHeader(_message.Message):
     time_base_den: int
     ahead: bool
     acknowledge: bool
-    def __init__(self, codec: _Optional[str] = ..., extradata: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., time_base_num: _Optional[int] = ..., time_base_den: _Optional[int] = ..., ahead: bool = ..., acknowledge: bool = ...) -> None: ...
+    live: LiveWindow
+    named: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, codec: _Optional[str] = ..., extradata: _Optional[bytes] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., frames: _Optional[int] = ..., time_base_num: _Optional[int] = ..., time_base_den: _Optional[int] = ..., ahead: bool = ..., acknowledge: bool = ..., live: _Optional[_Union[LiveWindow, _Mapping]] = ..., named: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class VideoPacket(_message.Message):
     __slots__ = ("index", "pts", "dts", "keyframe", "data", "continued")
@@ -336,44 +366,52 @@ class VideoPacket(_message.Message):
     def __init__(self, index: _Optional[int] = ..., pts: _Optional[int] = ..., dts: _Optional[int] = ..., keyframe: bool = ..., data: _Optional[bytes] = ..., continued: bool = ...) -> None: ...
 
 class FeaturesHeader(_message.Message):
-    __slots__ = ("vision_fingerprint", "frames")
+    __slots__ = ("vision_fingerprint", "frames", "acknowledge")
     VISION_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     vision_fingerprint: str
     frames: int
-    def __init__(self, vision_fingerprint: _Optional[str] = ..., frames: _Optional[int] = ...) -> None: ...
+    acknowledge: bool
+    def __init__(self, vision_fingerprint: _Optional[str] = ..., frames: _Optional[int] = ..., acknowledge: bool = ...) -> None: ...
 
 class FrameFeatures(_message.Message):
-    __slots__ = ("index", "features")
+    __slots__ = ("index", "features", "size")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
     index: int
     features: Tensor
-    def __init__(self, index: _Optional[int] = ..., features: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    size: int
+    def __init__(self, index: _Optional[int] = ..., features: _Optional[_Union[Tensor, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
 
 class StreamVideoRequest(_message.Message):
-    __slots__ = ("session_id", "header", "packets", "features_header", "features")
+    __slots__ = ("session_id", "header", "packets", "features_header", "features", "checksum")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     HEADER_FIELD_NUMBER: _ClassVar[int]
     PACKETS_FIELD_NUMBER: _ClassVar[int]
     FEATURES_HEADER_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     header: VideoHeader
     packets: _containers.RepeatedCompositeFieldContainer[VideoPacket]
     features_header: FeaturesHeader
     features: _containers.RepeatedCompositeFieldContainer[FrameFeatures]
-    def __init__(self, session_id: _Optional[str] = ..., header: _Optional[_Union[VideoHeader, _Mapping]] = ..., packets: _Optional[_Iterable[_Union[VideoPacket, _Mapping]]] = ..., features_header: _Optional[_Union[FeaturesHeader, _Mapping]] = ..., features: _Optional[_Iterable[_Union[FrameFeatures, _Mapping]]] = ...) -> None: ...
+    checksum: int
+    def __init__(self, session_id: _Optional[str] = ..., header: _Optional[_Union[VideoHeader, _Mapping]] = ..., packets: _Optional[_Iterable[_Union[VideoPacket, _Mapping]]] = ..., features_header: _Optional[_Union[FeaturesHeader, _Mapping]] = ..., features: _Optional[_Iterable[_Union[FrameFeatures, _Mapping]]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class StreamVideoResponse(_message.Message):
-    __slots__ = ("frames", "bytes", "received")
+    __slots__ = ("frames", "bytes", "received", "checksum")
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     frames: int
     bytes: int
     received: int
-    def __init__(self, frames: _Optional[int] = ..., bytes: _Optional[int] = ..., received: _Optional[int] = ...) -> None: ...
+    checksum: int
+    def __init__(self, frames: _Optional[int] = ..., bytes: _Optional[int] = ..., received: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class GetInfoRequest(_message.Message):
     __slots__ = ()
