@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ from common.errors import (
 from common.failures import failure_of
 from common.replay import load_profile
 from common.rpc import abort
+from common.sealing import METADATA, is_sealed, seal, unsealed
 from common.types import Close, Open
 from common.video import FeaturesHeader, VideoHeader
 
@@ -77,16 +78,17 @@ class SpeculationService:
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """One connection of one session."""
+        requests, sealing = await _agree_on_seals(requests, context)
         try:
             opening = await self._opening(requests)
             stream = self._streams.attach(opening)
         except EventSpecError as error:
-            yield codec.encode_cloud_message(failure_of(error))
+            yield sealing(codec.encode_cloud_message(failure_of(error)))
             return
         reader = asyncio.create_task(self._read(requests, stream, opening))
         try:
             while (data := await stream.outbox.get()) is not None:
-                yield data
+                yield sealing(data)
         finally:
             reader.cancel()
             self._streams.detach(stream)
@@ -145,10 +147,11 @@ class SpeculationService:
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """A session's video: decode, pick and preprocess the target's frames, hand them to the engine."""
+        requests, sealing = await _agree_on_seals(requests, context)
         try:
             async with contextlib.aclosing(self._take_video(requests)) as replies:
                 async for reply in replies:
-                    yield reply
+                    yield sealing(reply)
         except EventSpecError as error:
             await abort(context, error)
 
@@ -220,3 +223,13 @@ class SpeculationService:
                 raise
             if frames is not None:
                 await self._engine.send(session_id, frames)
+
+
+async def _agree_on_seals(
+    requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
+) -> tuple[AsyncIterator[bytes], Callable[[bytes], bytes]]:
+    """The requests with their checksums checked, and what to do to each reply; nothing, if the peer doesn't seal."""
+    if not is_sealed(context.invocation_metadata()):
+        return requests, lambda data: data
+    await context.send_initial_metadata((METADATA,))
+    return unsealed(requests), seal

@@ -1,8 +1,8 @@
 """The link to the cloud as one injectable object: open a stream, stream a video, ask who is there.
 
 `GrpcLink` keeps two TCP connections, and paces video (`edge/pacing.py`): a 20-byte draft never queues behind a 200 KB
-picture. Failures of the network
-come out as `LinkError`, refusals by the cloud as the error they stand for.
+picture. Failures of the network come out as `LinkError`, refusals by the cloud as the error they stand for. Messages
+bear checksums (`common/sealing.py`), and a dead line is found by pings (`edge/channel.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -17,8 +18,10 @@ import grpc
 from common import codec
 from common.errors import EventSpecError, LinkError
 from common.rpc import channel_options, error_of_status
+from common.sealing import METADATA, is_sealed, seal, unseal
 from common.types import CloudMessage, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
+from edge.channel import Channel, watchful
 from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_messages
 
@@ -63,10 +66,12 @@ class Link(Protocol):
 
 
 class GrpcStream:
-    """A `Speculate` call."""
+    """A `Speculate` call. `sealed`: messages bear checksums, ours always, the cloud's if its metadata says so."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, *, sealed: bool = False) -> None:
         self._call = call
+        self._sealed = sealed
+        self._theirs: bool | None = None if sealed else False
         self._reading: asyncio.Future[Any] | None = None
         self._writes = asyncio.Lock()
 
@@ -94,7 +99,7 @@ class GrpcStream:
         """Send; returns the bytes on the wire."""
         data = codec.encode_edge_message(message)
         try:
-            await self._write(data)
+            await self._write(seal(data) if self._sealed else data)
         except grpc.RpcError as error:
             raise error_of_status(error) from error
         except Exception as error:  # grpc.aio raises InvalidStateError and others once the call is over
@@ -109,7 +114,9 @@ class GrpcStream:
             raise error_of_status(error) from error
         if data is grpc.aio.EOF:
             raise LinkError("the cloud ended the stream")
-        return codec.decode_cloud_message(data), len(data)
+        if self._theirs is None:
+            self._theirs = is_sealed(await self._call.initial_metadata())
+        return codec.decode_cloud_message(unseal(data) if self._theirs else data), len(data)
 
     async def close(self) -> None:
         """Half-close, let the cloud finish, then drop the call."""
@@ -144,15 +151,16 @@ class GrpcLink:
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
         options = channel_options(settings.max_message_bytes)
-        # without a pool of its own, gRPC would put both channels onto one TCP connection
-        separate = [*options, ("grpc.use_local_subchannel_pool", 1)]
-        self._drafts = grpc.aio.insecure_channel(settings.address, options=separate)
-        self._video = grpc.aio.insecure_channel(settings.address, options=separate)
+        self._drafts = Channel(partial(self._channel, watchful(options, quiet_s=0.5, answer_s=1.0)))
+        self._video = Channel(partial(self._channel, watchful(options, quiet_s=2.0, answer_s=3.0)))
         self._pacing = PacedLink()
+
+    def _channel(self, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(self.settings.address, options=options)
 
     async def info(self, timeout: float) -> ServerInfo:
         """The cloud's capabilities and limits."""
-        call = self._drafts.unary_unary(f"/{codec.SERVICE}/GetInfo")
+        call = self._drafts.current.unary_unary(f"/{codec.SERVICE}/GetInfo")
         try:
             return codec.decode_info(await call(codec.encode_info_request(), timeout=timeout))
         except grpc.RpcError as error:
@@ -160,7 +168,9 @@ class GrpcLink:
 
     async def open(self) -> GrpcStream:
         """Open a stream."""
-        return GrpcStream(self._drafts.stream_stream(f"/{codec.SERVICE}/Speculate")())
+        await self._drafts.connected()
+        call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=(METADATA,))
+        return GrpcStream(call, sealed=True)
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
         """Stream a video on its own connection."""
@@ -203,13 +213,16 @@ class GrpcLink:
             try:
                 async for data in messages:
                     size += len(data)
-                    yield data
+                    yield seal(data)
             except EventSpecError as error:  # gRPC only logs it, and cancels the call
                 broken.append(error)
 
         try:
-            async for reply in self._video.stream_stream(f"/{codec.SERVICE}/StreamVideo")(counted()):
-                received = codec.decode_video_acknowledgement(reply)
+            await self._video.connected()
+            call = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")(counted(), metadata=(METADATA,))
+            async for reply in call:
+                theirs = is_sealed(await call.initial_metadata())
+                received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)
                 if received is not None and stream is not None:
                     self._pacing.acknowledged(stream, received)
         except grpc.RpcError as error:

@@ -53,6 +53,8 @@ class FailureCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_CODE_VIDEO: _ClassVar[FailureCode]
     FAILURE_CODE_ENGINE: _ClassVar[FailureCode]
     FAILURE_CODE_UNAVAILABLE: _ClassVar[FailureCode]
+    FAILURE_CODE_UNAUTHENTICATED: _ClassVar[FailureCode]
+    FAILURE_CODE_PERMISSION: _ClassVar[FailureCode]
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_FLOAT16: DataType
 DATA_TYPE_BFLOAT16: DataType
@@ -82,6 +84,8 @@ FAILURE_CODE_UNKNOWN_SESSION: FailureCode
 FAILURE_CODE_VIDEO: FailureCode
 FAILURE_CODE_ENGINE: FailureCode
 FAILURE_CODE_UNAVAILABLE: FailureCode
+FAILURE_CODE_UNAUTHENTICATED: FailureCode
+FAILURE_CODE_PERMISSION: FailureCode
 
 class Tensor(_message.Message):
     __slots__ = ("dtype", "shape", "data")
@@ -290,14 +294,16 @@ class Finished(_message.Message):
     def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., length: _Optional[int] = ..., target_passes: _Optional[int] = ..., stale_drafts: _Optional[int] = ..., replay_overruns: _Optional[int] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("code", "message", "retryable")
+    __slots__ = ("code", "message", "retryable", "retry_after_ms")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
     code: FailureCode
     message: str
     retryable: bool
-    def __init__(self, code: _Optional[_Union[FailureCode, str]] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
+    retry_after_ms: int
+    def __init__(self, code: _Optional[_Union[FailureCode, str]] = ..., message: _Optional[str] = ..., retryable: bool = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class SpeculateResponse(_message.Message):
     __slots__ = ("opened", "commit", "progress", "finished", "failure", "checksum")
