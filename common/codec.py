@@ -97,6 +97,8 @@ _CODES = {
     FailureCode.VIDEO: pb.FAILURE_CODE_VIDEO,
     FailureCode.ENGINE: pb.FAILURE_CODE_ENGINE,
     FailureCode.UNAVAILABLE: pb.FAILURE_CODE_UNAVAILABLE,
+    FailureCode.UNAUTHENTICATED: pb.FAILURE_CODE_UNAUTHENTICATED,
+    FailureCode.PERMISSION: pb.FAILURE_CODE_PERMISSION,
 }
 _MODES = {
     Mode.STREAM_TO_CLOUD: edge_pb.MODE_STREAM_TO_CLOUD,
@@ -344,8 +346,10 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
                 frames=_names_to(frames),
             )
             response = pb.SpeculateResponse(finished=finished)
-        case Failure(code, text, retryable):
-            failure = pb.Failure(code=_CODES[code], message=text, retryable=retryable)
+        case Failure(code, text, retryable, retry_after_ms):
+            failure = pb.Failure(
+                code=_CODES[code], message=text, retryable=retryable, retry_after_ms=retry_after_ms
+            )
             response = pb.SpeculateResponse(failure=failure)
     return response.SerializeToString()
 
@@ -374,7 +378,7 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
             return Finished(reason, *counts, _names_from(f.frames))
         case _:
             x = response.failure
-            return Failure(_reverse(_CODES, x.code, "failure code"), x.message, x.retryable)
+            return Failure(_reverse(_CODES, x.code, "failure code"), x.message, x.retryable, x.retry_after_ms)
 
 
 # -------------------------------------------------------------------------------------------------- video

@@ -10,6 +10,9 @@ EventSpecError
 ├── ModelError              a model folder is missing, broken or of another kind (FAILED_PRECONDITION)
 │   └── MismatchError       the two sides don't fit: wire version, tokenizer, vocabulary (FAILED_PRECONDITION)
 ├── CapacityError           no room now: sessions, memory, queue (RESOURCE_EXHAUSTED, retryable)
+├── AccessError             the peer may not do this
+│   ├── AuthenticationError no token or certificate that is known here (UNAUTHENTICATED)
+│   └── AuthorizationError  known, but not allowed to do this (PERMISSION_DENIED)
 ├── SessionError            no such session, or it is in another state (NOT_FOUND)
 ├── LinkError               the peer can't be reached or was lost (UNAVAILABLE, retryable)
 └── EngineError             the engine failed or died (INTERNAL; a dead engine is retryable)
@@ -18,9 +21,13 @@ EventSpecError
 
 
 class EventSpecError(Exception):
-    """Root of everything this project raises on purpose. `str(error)` is one line that a user can act on."""
+    """Root of everything this project raises on purpose. `str(error)` is one line that a user can act on.
+
+    `retry_after_ms` says when trying again may help; 0: no hint.
+    """
 
     retryable = False
+    retry_after_ms = 0
 
 
 class InputError(EventSpecError):
@@ -59,6 +66,24 @@ class CapacityError(EventSpecError):
     """No room now: sessions, memory or queue. Trying again later may work."""
 
     retryable = True
+    retry_after_ms = 250
+
+    def __init__(self, message: str = "", retry_after_ms: int = 0) -> None:
+        super().__init__(message)
+        if retry_after_ms > 0:
+            self.retry_after_ms = retry_after_ms
+
+
+class AccessError(EventSpecError):
+    """The peer may not do this."""
+
+
+class AuthenticationError(AccessError):
+    """The peer showed no token or certificate that is known here."""
+
+
+class AuthorizationError(AccessError):
+    """The peer is known, but not allowed to do this."""
 
 
 class SessionError(EventSpecError):

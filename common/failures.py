@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from common.errors import (
+    AuthenticationError,
+    AuthorizationError,
     CapacityError,
     EngineDeadError,
     EngineError,
@@ -22,6 +24,8 @@ _CODES: tuple[tuple[type[EventSpecError], FailureCode], ...] = (
     (InputError, FailureCode.INVALID),
     (ModelError, FailureCode.MISMATCH),
     (CapacityError, FailureCode.CAPACITY),
+    (AuthenticationError, FailureCode.UNAUTHENTICATED),
+    (AuthorizationError, FailureCode.PERMISSION),
     (SessionError, FailureCode.UNKNOWN_SESSION),
     (EngineDeadError, FailureCode.UNAVAILABLE),
     (EngineError, FailureCode.ENGINE),
@@ -35,15 +39,19 @@ ERRORS: dict[FailureCode, type[EventSpecError]] = {
     FailureCode.VIDEO: VideoFormatError,
     FailureCode.ENGINE: EngineError,
     FailureCode.UNAVAILABLE: LinkError,
+    FailureCode.UNAUTHENTICATED: AuthenticationError,
+    FailureCode.PERMISSION: AuthorizationError,
 }
 
 
 def failure_of(error: EventSpecError) -> Failure:
     """The message that tells a peer about an error."""
     code = next((c for kind, c in _CODES if isinstance(error, kind)), FailureCode.ENGINE)
-    return Failure(code, str(error), error.retryable)
+    return Failure(code, str(error), error.retryable, error.retry_after_ms)
 
 
 def error_of(failure: Failure) -> EventSpecError:
     """The error that a peer's failure stands for."""
-    return ERRORS[failure.code](failure.message)
+    error = ERRORS[failure.code](failure.message)
+    error.retry_after_ms = failure.retry_after_ms
+    return error

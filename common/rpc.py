@@ -20,9 +20,13 @@ _STATUSES = {
     FailureCode.UNKNOWN_SESSION: grpc.StatusCode.NOT_FOUND,
     FailureCode.ENGINE: grpc.StatusCode.INTERNAL,
     FailureCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    FailureCode.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    FailureCode.PERMISSION: grpc.StatusCode.PERMISSION_DENIED,
 }
 
 _MARK = "eventspec-failure"
+_RETRY_AFTER = "eventspec-retry-after-ms"
+_LONGEST_HINT_MS = 600_000
 _KNOWN = frozenset(code.value for code in FailureCode)
 
 
@@ -51,7 +55,10 @@ def channel_options(max_message_bytes: int = 8 << 20) -> list[tuple[str, Any]]:
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecError) -> NoReturn:
     """End a call with the status of `error`, marked as this project's own."""
     code = failure_of(error).code
-    await context.abort(_STATUSES[code], str(error), trailing_metadata=((_MARK, code.value),))
+    metadata = [(_MARK, code.value)]
+    if error.retry_after_ms:
+        metadata.append((_RETRY_AFTER, str(error.retry_after_ms)))
+    await context.abort(_STATUSES[code], str(error), trailing_metadata=tuple(metadata))
     raise AssertionError("abort returns to nobody")
 
 
@@ -62,10 +69,19 @@ def error_of_status(error: grpc.RpcError) -> EventSpecError:
     project's mark is a peer's word; all else is a lost link (or a message over the limit, which stays too large).
     """
     details = error.details() or ""
-    metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
-    for key, value in metadata:
-        if key == _MARK and value in _KNOWN:
-            return ERRORS[FailureCode(value)](details)
+    metadata = dict(cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
+    code = metadata.get(_MARK)
+    if code in _KNOWN:
+        known = ERRORS[FailureCode(code)](details)
+        after = metadata.get(_RETRY_AFTER, "")
+        if isinstance(after, str) and after.isascii() and after.isdigit():
+            known.retry_after_ms = min(int(after[:9]), _LONGEST_HINT_MS)
+        return known
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return ERRORS[FailureCode.CAPACITY](details)
+    if "CERTIFICATE_VERIFY_FAILED" in details:
+        return LinkError(
+            "the peer's certificate isn't of the expected CA, has expired, or is for another host name: check the CA "
+            f"file and the address ({details})"
+        )
     return LinkError(details or str(error.code()))

@@ -48,6 +48,8 @@ class FailureCode(Enum):
     VIDEO = "video"
     ENGINE = "engine"
     UNAVAILABLE = "unavailable"
+    UNAUTHENTICATED = "unauthenticated"
+    PERMISSION = "permission"
 
 
 class Stage(Enum):
@@ -252,11 +254,15 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The session failed; `retryable` says whether opening it again (as a resume) may help."""
+    """The session failed; `retryable` says whether opening it again (as a resume) may help.
+
+    `retry_after_ms` says after which time; 0: no hint.
+    """
 
     code: FailureCode
     message: str
     retryable: bool = False
+    retry_after_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

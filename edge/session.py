@@ -469,6 +469,7 @@ class EdgeSession:
                 self._end(error=LinkError(f"the cloud can't be reached: {error}"), now=now)
             return
         delay = min(self.settings.backoff_first * 2 ** min(self._attempts, 30), self.settings.backoff_longest)
+        delay = max(delay, error.retry_after_ms / 1e3)  # who is told when to come back, comes back then
         self._attempts += 1
         self._connect(min(now + delay, self._lost_since + self.settings.give_up_after))
 
