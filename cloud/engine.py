@@ -262,9 +262,11 @@ class Engine:
             raise MismatchError(
                 f"the edge speaks wire version {message.wire_version}, this cloud {WIRE_VERSION}: update the older"
             )
-        if message.drafter.name and message.drafter.tokenizer_hash != self._runner.tokenizer_hash:
+        told = message.drafter.name or message.drafter.tokenizer_hash  # who doesn't draft has to read the answer, too
+        if told and message.drafter.tokenizer_hash != self._runner.tokenizer_hash:
             raise MismatchError(
-                "drafter and target have different tokenizers; start the edge with a drafter of the target's vocabulary"
+                "drafter and target have different tokenizers: start the edge with --target-tokenizer and this "
+                "target's tokenizer.json, or with a drafter of its vocabulary"
             )
         if message.max_tokens < 1:
             raise PromptError("max_tokens must be at least 1")

@@ -62,6 +62,11 @@ class Tokenizer:
         named = _special_names(path.parent / "tokenizer_config.json")
         return cls(raw, **named)
 
+    @property
+    def raw(self) -> tokenizers.Tokenizer:
+        """The library's own object; copy it before changing how it behaves."""
+        return self._raw
+
     def encode(self, text: str, *, bos: bool) -> list[int]:
         """Ids of `text`, with the beginning-of-sequence id first if `bos`.
 

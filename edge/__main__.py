@@ -73,6 +73,20 @@ def serve(
             "adapter's waist, bytes), mirror (ids that adapter and target's head choose here). [ids]"
         ),
     ] = None,
+    target_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder with the target's tokenizer.json, for a drafter that has another vocabulary. "
+            "[that of --vision-model]"
+        ),
+    ] = None,
+    across: Annotated[
+        str | None,
+        typer.Option(
+            help="How drafts get into the target's vocabulary: text (what the drafter says is spelled anew) or pieces "
+            "(it says only pieces that both have). [text]"
+        ),
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(

@@ -49,8 +49,13 @@ class AheadDrafter:
             plan.ms = times.prefill_ms * share if times else 0.0
         self._drafter = drafter
 
-    def take(self, question: str, sampling: SamplingParams, stages: Stages) -> Drafting:
-        """A drafter that has this question's prompt; closing it gives the stored events back."""
+    def take(
+        self, question: str, sampling: SamplingParams, stages: Stages, speaking: DrafterModel | None = None
+    ) -> Drafting:
+        """A drafter that has this question's prompt; closing it gives the stored events back.
+
+        `speaking` is the same drafter, in the vocabulary of this answer.
+        """
         times = stages.replay.drafter if stages.replay is not None else None
         prepared, self._drafter = self._drafter, None
         with stages.span("drafter_prefill") as plan:
@@ -61,7 +66,7 @@ class AheadDrafter:
                 share, drafter = 1.0, self._new(sampling)
                 drafter.prefill(self._prompt(question), features=self._features)
             plan.ms = times.prefill_ms * share if times else 0.0
-        return self._all.adapted(StagedDrafter(_Returned(self, drafter), stages), drafter)
+        return (speaking or self._all).adapted(StagedDrafter(_Returned(self, drafter), stages), drafter)
 
     def give_back(self, drafter: Drafter) -> None:
         """A question is over."""

@@ -8,11 +8,11 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from common.ask import AskEvent, AskRequest, Mode, Report, WatchRequest, WatchState
-from common.errors import PromptError
+from common.errors import ModelError, PromptError
 from common.replay import load_profile, replayed_label
 from common.tokenizer import Tokenizer
 from common.types import DrafterInfo, Open, Pace, SamplingParams
@@ -27,6 +27,8 @@ from edge.session import EdgeSession
 from edge.stages import StagedDrafter, Stages
 from edge.video import Clip, open_clip
 from edge.vision import ClipFeatures, VisionLoader
+from edge.vocabularies import OWN, SHARED, TargetHash, Vocabularies
+from edge.vocabulary import CrossVocabulary
 from edge.watching import Watch, Watches, WatchTools
 from edge.worker import Drafting, DraftingThread
 
@@ -39,29 +41,51 @@ if TYPE_CHECKING:
 
 
 _DRAFTING = (Mode.STREAM_TO_CLOUD, Mode.EDGE_ONLY)
+_PIECES_A_TOKEN = 4  # room for the drafter's pieces, for each token of a target with another vocabulary
 
 
 @dataclass(frozen=True, slots=True)
 class DrafterModel:
-    """The loaded drafter and what goes with it."""
+    """The loaded drafter and what goes with it.
+
+    `tokenizer` is its own; with `across`, answers and drafts are in another vocabulary than that.
+    """
 
     name: str
     model: EventGPT
     tokenizer: Tokenizer
     adapter: EdgeAdapter | None = None
+    known: Vocabularies | None = None
+    across: CrossVocabulary | None = None
+
+    def speaking(self, across: CrossVocabulary | None) -> DrafterModel:
+        """The same drafter in the vocabulary of a target, or in its own."""
+        return replace(self, across=across)
+
+    @property
+    def words(self) -> Tokenizer:
+        """Of the ids in answers and drafts."""
+        return self.tokenizer if self.across is None else self.across.tokenizer
 
     def new(self, sampling: SamplingParams, max_tokens: int) -> Drafter:
         """A drafter for one answer, which keeps the states that the adapter wants."""
         from edge.drafter import Drafter
 
         vocab_size = min(self.tokenizer.vocab_size, self.model.vocab_size)
+        if self.known is not None and self.known.targets:
+            max_tokens *= _PIECES_A_TOKEN
         layers, head = (self.adapter.layers, self.adapter.head()) if self.adapter is not None else (0, None)
         return Drafter(
             self.model, sampling=sampling, vocab_size=vocab_size, max_tokens=max_tokens, layers=layers, head=head
         )
 
     def adapted(self, drafting: Drafting, drafter: Drafter) -> Drafting:
-        """`drafting`, which is around `drafter`, with what the adapter adds."""
+        """`drafting`, which is around `drafter`, with what the adapter or another vocabulary adds."""
+        drafter.chooser = None
+        if self.across is not None:
+            from edge.vocabulary_choice import across
+
+            return across(self.across, drafting, drafter)
         return drafting if self.adapter is None else self.adapter.wrap(drafting, drafter)
 
     def book(self) -> StateBook | None:
@@ -79,13 +103,15 @@ class DrafterModel:
     @property
     def info(self) -> DrafterInfo:
         """For the handshake."""
-        config = self.model.config
-        return DrafterInfo(self.name, self.tokenizer.hash, self.model.vocab_size, config.hidden_size)
+        size = self.model.vocab_size if self.across is None else self.words.vocab_size
+        return DrafterInfo(self.name, self.words.hash, size, self.model.config.hidden_size)
 
     @property
     def eos_token_ids(self) -> frozenset[int]:
         """Ids that end an answer."""
-        return self.model.config.eos_token_ids
+        if self.across is None:
+            return self.model.config.eos_token_ids
+        return frozenset(() if self.words.eos_id is None else (self.words.eos_id,))
 
     def prepare(
         self, ask: AskRequest, frames: list[NDArray[Any]], max_tokens: int, stages: Stages | None = None
@@ -144,6 +170,7 @@ class Answering:
         )
         self._watches = Watches(tools, limit=settings.sessions)
         self._experience = Experience()
+        self.target = TargetHash(link.info)
 
     async def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question; the last event is its report.
@@ -158,6 +185,7 @@ class Answering:
         drafts, cloud = ask.mode in _DRAFTING, ask.mode is not Mode.EDGE_ONLY
         stages = Stages(self._replay, clock=self._clock)
         ahead = _ahead(watch)
+        drafter = await self._speaking(ask.mode)
         frames, video = await asyncio.gather(
             self._event_frames(ask, stages) if drafts and watch is None else _nothing(),
             self._open_clip(ask, stages, watch) if cloud else _nothing(),
@@ -171,45 +199,55 @@ class Answering:
                 max_tokens=max_tokens,
                 pace=self._experience.pace(ask.pace) if drafts else ask.pace or Pace.EAGER,
                 patience_ms=ask.patience_ms,
-                drafter=self._drafter.info if drafts else DrafterInfo(),
+                drafter=drafter.info if drafts else DrafterInfo(tokenizer_hash=drafter.words.hash),
                 clip=watch.id if watch is not None and cloud else "",
             ),
             settings=self._settings.session(drafts=drafts, cloud=cloud),
-            eos_token_ids=self._drafter.eos_token_ids,
+            eos_token_ids=drafter.eos_token_ids,
             length=length,
             started_at=started,
-            book=self._drafter.book() if drafts and cloud else None,
+            book=drafter.book() if drafts and cloud else None,
         )
         if drafts and session.book is None:
-            session.figures.draft_form = self._drafter.ids_form
+            session.figures.draft_form = drafter.ids_form
         runner = AnswerRunner(
             session,
             link=self._link if cloud else None,
             thread=self._thread,
-            prepare=self._preparation(ask, frames, max_tokens, stages, watch if drafts else None),
+            prepare=self._preparation(drafter, ask, frames, max_tokens, stages, watch if drafts else None),
             prepare_after=watch.drafter_ready.wait if watch is not None and drafts else None,
             video=Features(video.header, video.frames) if isinstance(video, ClipFeatures) else video,
-            decode=self._drafter.tokenizer.decode,
+            decode=drafter.words.decode,
             clock=self._clock,
         )
         try:
             async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer at once
                 async for event in events:
                     yield event
+        except ModelError:
+            self.target.forget()
+            raise
         finally:
             if isinstance(video, ClipFeatures):
                 await video.close()
         if watch is not None and cloud:
             session.figures.uplink_bytes["video"] += watch.claim_bytes()
-        yield Report({**self._report(ask, session, stages), "ahead": ahead})
+        yield Report({**self._report(drafter, ask, session, stages), "ahead": ahead})
         length.reflect()
 
     def watch(self, watch: WatchRequest) -> AsyncGenerator[WatchState, None]:
         """Stream a clip, and take it in, ahead of its questions; for as long as this is iterated."""
         return self._watches.watch(watch)
 
+    async def _speaking(self, mode: Mode) -> DrafterModel:
+        """The drafter in the vocabulary that the answer will be in."""
+        if mode is Mode.EDGE_ONLY or self._drafter.known is None:
+            return self._drafter
+        return self._drafter.speaking(await self.target.speaking(self._drafter.known))
+
     def _preparation(
         self,
+        drafter: DrafterModel,
         ask: AskRequest,
         frames: list[NDArray[Any]] | None,
         max_tokens: int,
@@ -217,8 +255,8 @@ class Answering:
         watch: Watch | None,
     ) -> Callable[[], Drafting] | None:
         if watch is not None:
-            return lambda: watch.drafter.take(ask.question, ask.sampling, stages)
-        return self._drafter.prepare(ask, frames, max_tokens, stages) if frames is not None else None
+            return lambda: watch.drafter.take(ask.question, ask.sampling, stages, drafter)
+        return drafter.prepare(ask, frames, max_tokens, stages) if frames is not None else None
 
     def _check(self, ask: AskRequest, watch: Watch | None) -> int:
         if not ask.question.strip():
@@ -262,7 +300,7 @@ class Answering:
 
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 
-    def _report(self, ask: AskRequest, session: EdgeSession, stages: Stages) -> dict[str, Any]:
+    def _report(self, drafter: DrafterModel, ask: AskRequest, session: EdgeSession, stages: Stages) -> dict[str, Any]:
         ids = session.answer
         figures = session.figures
         for span in stages.spans:
@@ -271,10 +309,11 @@ class Answering:
             )
         figures.replay_overruns += stages.overruns
         return {
-            "answer": self._drafter.tokenizer.decode(ids),
+            "answer": drafter.words.decode(ids),
             "token_ids": ids,
             "finish_reason": session.reason.value if session.reason is not None else None,
             "tokens": len(ids),
+            "vocabulary": _vocabulary(drafter, ask.mode),
             "mode": Mode.EDGE_ONLY.value if figures.alone else ask.mode.value,
             "question": ask.question,
             "pace": session.opening.pace.value,
@@ -290,6 +329,13 @@ class Answering:
         if mode is Mode.CLOUD_ONLY:
             return cloud
         return edge if mode is Mode.EDGE_ONLY else replayed_label(edge, cloud)
+
+
+def _vocabulary(drafter: DrafterModel, mode: Mode) -> str:
+    """Whose the ids of an answer are, and how drafts got there."""
+    if drafter.across is not None:
+        return drafter.across.way.value
+    return OWN if mode is Mode.EDGE_ONLY else SHARED
 
 
 def _ahead(watch: Watch | None) -> dict[str, Any] | None:

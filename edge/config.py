@@ -8,6 +8,7 @@ from common.replay import load_profile
 from common.settings import ModelSettings, check_address, require
 from edge.forms import DraftForm
 from edge.session import SessionSettings
+from edge.vocabulary import Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class EdgeSettings(ModelSettings):
     vision_model: str = ""
     adapter: str = ""
     draft_form: str = "ids"
+    target_tokenizer: str = ""
+    across: str = "text"
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
@@ -43,6 +46,8 @@ class EdgeSettings(ModelSettings):
         if self.adapter:
             require(self.draft_form != "ids", "an adapter needs a --draft-form: hidden, int8, codes or mirror")
         require(self.adapter != "" or self.draft_form == "ids", f"--draft-form {self.draft_form} needs an --adapter")
+        ways = [way.value for way in Way]
+        require(self.across in ways, f"across must be one of {', '.join(ways)}, not {self.across}")
         if self.replay:
             load_profile(self.replay)
 

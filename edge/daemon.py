@@ -48,21 +48,24 @@ class EdgeDaemon:
         )
         self.address = await self._server.start(service.handlers(), self._settings.listen)
         log.info("drafter %s", drafter.name)
-        await self._greet(service, drafter)
+        answering.target.value = await self._greet(service, drafter)
 
-    async def _greet(self, service: EdgeService, drafter: DrafterModel) -> None:
+    async def _greet(self, service: EdgeService, drafter: DrafterModel) -> str:
+        """Says in the log who the cloud is; returns the hash of its tokenizer, empty if there is no cloud."""
         try:
             info = await self._link.info(timeout=2.0)
         except EventSpecError as error:
             log.warning("no cloud at %s yet (%s); the edge answers alone until it comes", self._settings.cloud, error)
-            return
+            return ""
         service.cloud_reachable = True
         book = drafter.book()
         if book is not None and info.adapter != book.form.adapter:
             log.warning("the cloud hasn't this edge's adapter (its own: %s): drafts go as ids", info.adapter or "none")
         if info.tokenizer_hash != drafter.tokenizer.hash:
             log.warning("the cloud's target %s has another tokenizer than the drafter", info.model_name)
+            _log_vocabulary(drafter, info.tokenizer_hash)
         log.info("cloud at %s: target %s", self._settings.cloud, info.model_name)
+        return info.tokenizer_hash
 
     async def stop(self) -> None:
         """End everything."""
@@ -70,6 +73,17 @@ class EdgeDaemon:
         await self._link.close()
         self._thread.close()
         self._files.shutdown(wait=False, cancel_futures=True)
+
+
+def _log_vocabulary(drafter: DrafterModel, target: str) -> None:
+    """What becomes of drafts for a target with another tokenizer."""
+    try:
+        words = drafter.known.speaking(target) if drafter.known is not None else None
+    except EventSpecError as error:
+        log.warning("%s", error)
+        return
+    if words is not None:
+        log.info("drafts go across by %s; %d pieces are in both vocabularies", words.way.value, len(words.twins))
 
 
 async def serve(settings: EdgeSettings) -> None:

@@ -40,11 +40,19 @@ class Head(Protocol):
         """Only the first `length` states that it has seen still hold."""
 
 
+class Chooser(Protocol):
+    """Chooses in place of the seeded choice."""
+
+    def __call__(self, logits: Tensor, position: int) -> int:
+        """The id for an answer position from its logits [1, vocab]."""
+
+
 class Drafter:
     """One answer's drafts.
 
     Attributes:
         sampling: how it chooses; the target's parameters and seed couple its choices to the target's.
+        chooser: chooses in place of the seeded choice, if there is one.
         vocab_size: ids from here on are never drafted.
         eos_token_ids: ids that end an answer.
         drafted: ids of the last `draft`.
@@ -75,6 +83,7 @@ class Drafter:
         self._head = head
         self._states: list[Tensor] = []  # by answer position; each is what its token is drafted from
         self.sampling = sampling
+        self.chooser: Chooser | None = None
         self.drafted: list[int] = []
         self._model = model
         self.vocab_size = min(vocab_size or model.vocab_size, model.vocab_size)
@@ -223,11 +232,17 @@ class Drafter:
             if pending := self._answer[self._stored - self._prompt_length :]:
                 self._feed(self._embed(pending))
             logits = self._logits(self._last_hidden)[:, : self.vocab_size]
-            token = choose(logits, self.sampling, [len(self._answer)])[0]
+            token = self._choose(logits)
             self._answer.append(token)
             self.drafted.append(token)
             self._hidden.append(self._last_hidden)
         return list(self.drafted)
+
+    def _choose(self, logits: Tensor) -> int:
+        position = len(self._answer)
+        if self.chooser is not None:
+            return self.chooser(logits, position)
+        return choose(logits, self.sampling, [position])[0]
 
     def _logits(self, state: Tensor) -> Tensor:
         logits: Tensor = self._model.lm_head(state) if self._head is None else self._head.logits(self._states)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import torch
 
 from common.adapters import Adapter, load_adapter
 from common.adapters.head import TargetHead
+from common.errors import ModelError
 from common.shipped import shipped_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.vision import TargetVision
@@ -16,6 +18,8 @@ from edge.answering import DrafterModel
 from edge.config import EdgeSettings
 from edge.eventgpt import EventGPT
 from edge.forms import DraftForm
+from edge.vocabularies import Vocabularies, vocabularies
+from edge.vocabulary import Way
 
 
 def load_vision(settings: EdgeSettings) -> TargetVision:
@@ -42,7 +46,25 @@ def load_drafter(settings: EdgeSettings) -> DrafterModel:
         quantization=settings.quantization,
         device=settings.device,
     )
-    return DrafterModel(folder.resolve().name, model, Tokenizer.from_folder(folder), _load_adapter(settings, model))
+    own = Tokenizer.from_folder(folder)
+    known = _vocabularies(settings, own, model.config.eos_token_ids)
+    return DrafterModel(folder.resolve().name, model, own, _load_adapter(settings, model), known)
+
+
+def _vocabularies(settings: EdgeSettings, own: Tokenizer, own_eos: frozenset[int]) -> Vocabularies:
+    """The drafter's vocabulary, and that of the target whose tokenizer or folder was named."""
+    targets = []
+    if settings.target_tokenizer:
+        targets.append(Tokenizer.from_folder(settings.target_tokenizer))
+    if settings.vision_model:
+        with contextlib.suppress(ModelError):  # a vision model may come without
+            targets.append(Tokenizer.from_folder(settings.vision_model))
+    known = vocabularies(own, targets, Way(settings.across), own_eos)
+    if settings.adapter and known.targets:
+        raise ModelError(
+            "an adapter needs a drafter of the target's vocabulary, this one has another: leave out --adapter"
+        )
+    return known
 
 
 def _load_adapter(settings: EdgeSettings, model: EventGPT) -> EdgeAdapter | None:

@@ -149,6 +149,7 @@ class EdgeSession:
     _drafter_error: EventSpecError | None = None
     _job: DraftJob | None = None
     _job_began: float = 0.0
+    _silent: bool = False  # the drafter had nothing to say behind the belief
     _compared: int = 0  # committed tokens that the drafter's own were held against, or that it was told
     _run_start: int = 0  # behind the last one that it got wrong
     _states_run: int = 0  # the same of what the cloud made of its states
@@ -190,6 +191,7 @@ class EdgeSession:
         if self.figures.draft_jobs:  # the first one begins with a token that the prompt's pass has paid for
             self.length.estimates.job(len(ids), now - self._job_began)
         self.belief = [*job.base, *ids]
+        self._silent = not ids
         if self.book is not None and states is not None:
             self.book.take(states)
         self.figures.drafted_job(len(ids))
@@ -245,6 +247,8 @@ class EdgeSession:
         if self.phase is Phase.ALONE and self._finish_alone(now):
             return
         if self._consistent:
+            if self._silent and self.phase is not Phase.ALONE:
+                return  # until a commit says something else
             position, base = len(self.belief), tuple(self.belief)
         else:
             position, base = self._agreed, tuple(self.committed)

@@ -9,6 +9,7 @@ import typer
 
 from common.cli import make_app, run_app
 from training.alignment.app import register as register_alignment
+from training.vocabulary.app import register as register_vocabulary
 
 app = make_app(
     "Make the tiny pair. In order: `data`, `target`, `drafter`, `evaluate`, `pack`. "
@@ -99,6 +100,7 @@ def pack(
 
 
 register_alignment(app)
+register_vocabulary(app)
 
 
 def main() -> None:

@@ -62,14 +62,19 @@ def train(kind: str, data: Path, out: Path, seed: int, threads: int, limit: int 
         console.print(f"{out} is trained to the end of the plan; take another --out to begin anew")
         return
     console.print(f"{kind}: phase {plan[trainer.phase].name}, step {trainer.step} of {plan[trainer.phase].steps}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping save
+    follow(trainer, console, limit)
+
+
+def follow(trainer: Trainer, console: Console, limit: int | None) -> None:
+    """Run a trainer under a progress bar, for at most `limit` steps; both ways of stopping save."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with progress_bar(console) as bar:
         watch = _Watch(bar)
         try:
             trainer.run(watch, limit)
         except KeyboardInterrupt:
-            console.print(f"stopped and saved in {out}; the same command goes on from here")
+            console.print(f"stopped and saved in {trainer.folder}; the same command goes on from here")
 
 
 class _Watch:

@@ -39,7 +39,7 @@ def build_tokenizer() -> Tokenizer:
     byte_tokens = [f"<0x{value:02X}>" for value in range(256)]
     pieces = VOCABULARY - len(_SPECIAL) - len(byte_tokens)
     trainer = trainers.BpeTrainer(vocab_size=pieces, special_tokens=[], show_progress=False, min_frequency=1)
-    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.train_from_iterator(corpus(), trainer)
     learned = tokenizer.get_vocab()
     order = sorted(learned, key=lambda piece: learned[piece])
     vocabulary = {piece: index for index, piece in enumerate([*_SPECIAL, *byte_tokens, *order])}
@@ -66,7 +66,8 @@ def _merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:
     return [(left, right) for left, right in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 
-def _corpus() -> Iterator[str]:
+def corpus() -> Iterator[str]:
+    """What tokenizers are trained on: questions and answers of fixed scenes."""
     rng = np.random.default_rng(_SEED)
     for seed in range(_SCENES):
         for question in sample_questions(sample_scene(seed), 6, rng):

@@ -245,10 +245,12 @@ def test_a_drafter_of_another_vocabulary(pair: Pair, clips: list[ClipQuestion], 
     edge = start_edge(pair.cloud.address, "--model", str(folder), "--threads", "1")
     try:
         edge.wait_ready(60.0)
-        with pytest.raises(ModelError) as caught:
-            ask(edge.address, clips[0])
-        assert "different tokenizers" in one_line(caught.value)
-        assert ask(edge.address, clips[0], mode=Mode.CLOUD_ONLY, max_tokens=4).values["tokens"] == 4
+        for mode in (Mode.STREAM_TO_CLOUD, Mode.CLOUD_ONLY):  # who doesn't draft couldn't read the answer either
+            with pytest.raises(ModelError) as caught:
+                ask(edge.address, clips[0], mode=mode)
+            assert "different tokenizers" in one_line(caught.value)
+            assert "--target-tokenizer" in one_line(caught.value)
+        assert ask(edge.address, clips[0], mode=Mode.EDGE_ONLY, max_tokens=4).values["vocabulary"] == "own"
         assert any("another tokenizer" in line for line in edge.log)
     finally:
         edge.stop()

@@ -1,0 +1,31 @@
+"""The commands of `eventspec-train` about other vocabularies. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def other_drafter(
+    data_folder: Annotated[Path, typer.Option("--data", help="Folder of the training data.")] = Path("runs/data"),
+    out: Annotated[
+        Path, typer.Option(help="For tokenizer, checkpoint and log; the drafter goes to its folder `drafter`.")
+    ] = Path("runs/other"),
+    seed: Annotated[int, typer.Option(help="Seed of batches.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps (and go on later).")] = None,
+) -> None:
+    """Train a second drafter that has a vocabulary of its own, from the shipped drafter's layers.
+
+    About ten minutes on an idle core. Ctrl-C saves; the same command goes on.
+    """
+    from training.vocabulary.commands import run_other_drafter
+
+    run_other_drafter(data_folder, out, seed, threads, limit)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(other_drafter)
