@@ -169,6 +169,7 @@ def _experiment(options: dict[str, Any], clients: int) -> Experiment:
         raise SettingsError(f"capacity asks without pauses; {ahead[0]} waits for a clip to be recorded")
     if other := [p.label for p in paradigms if p.need is not Need.EDGE]:
         raise SettingsError(f"capacity asks edge daemons; {other[0]} has none")
+    paradigms = [p for p in paradigms if not p.states]
     layout = layout_of({**options, "share_edge": True, "edge": ""})
     layout = replace(layout, clients=clients, sessions=max(8, clients))
     names = ("clips", "questions", "seed", "temperature", "max_tokens")

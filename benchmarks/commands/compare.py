@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmarks.commands.options import (
+    AdapterOption,
     AheadRepetitionsOption,
     ClipsOption,
     DeviceOption,
     DrafterOption,
+    DraftFormOption,
     DtypeOption,
     EdgeOption,
     JsonOption,
@@ -80,6 +82,8 @@ def compare(
     clips: ClipsOption = None,
     edge: EdgeOption = "",
     share_edge: ShareEdgeOption = False,
+    adapter: AdapterOption = "",
+    draft_form: DraftFormOption = "hidden",
     replay: ReplayOption = "",
     as_json: JsonOption = False,
     out: OutOption = None,
@@ -120,6 +124,8 @@ def replay(
     threads: ThreadsOption = 1,
     clips: ClipsOption = None,
     share_edge: ShareEdgeOption = False,
+    adapter: AdapterOption = "",
+    draft_form: DraftFormOption = "hidden",
     as_json: JsonOption = False,
     out: OutOption = None,
 ) -> None:
@@ -179,7 +185,15 @@ def layout_of(options: dict[str, Any]) -> Any:
     models = Models(
         options["model"], options["drafter"], options["device"], options["dtype"], threads=options["threads"]
     )
-    return Layout(models, options["replay"], options["share_edge"], edge_address=options["edge"])
+    adapter, form = options.get("adapter", ""), options.get("draft_form", "hidden")
+    return Layout(
+        models,
+        options["replay"],
+        options["share_edge"],
+        edge_address=options["edge"],
+        adapter=adapter,
+        draft_form=form,
+    )
 
 
 def finish(record: Record, as_json: bool, out: Path | None) -> None:

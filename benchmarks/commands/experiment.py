@@ -84,6 +84,10 @@ def fit_to_layout(paradigms: list[Paradigm], layout: Layout) -> tuple[list[Parad
             notes.append(f"{paradigm.label} left out: its processes aren't among those that run elsewhere (--edge)")
         elif layout.replay and paradigm.need is Need.IN_PROCESS:
             notes.append(f"{paradigm.label} left out: transformers' own generation isn't padded to a replay profile")
+        elif paradigm.states and layout.edge_address:
+            notes.append(f"{paradigm.label} left out: what the drafts of an edge elsewhere carry is its own setting")
+        elif paradigm.states and not layout.adapter:
+            notes.append(f"{paradigm.label} left out: it needs an adapter; name one with --adapter")
         else:
             kept.append(paradigm)
     if not kept:

@@ -109,7 +109,7 @@ def _experiments(options: dict[str, Any], setup: str) -> list[Experiment]:
     from dataclasses import replace
 
     from benchmarks.clips import load_questions
-    from benchmarks.commands.experiment import Experiment, make_plan
+    from benchmarks.commands.experiment import Experiment, fit_to_layout, make_plan
     from benchmarks.paradigms.catalogue import ahead_notes, choose_paradigms
     from benchmarks.paradigms.deployment import Layout, Models
     from benchmarks.paradigms.latency import LONG, SHORT, long_questions, short_questions
@@ -117,8 +117,8 @@ def _experiments(options: dict[str, Any], setup: str) -> list[Experiment]:
 
     if setup != "tiny":
         load_profile(setup)
-    paradigms = choose_paradigms(options["paradigm"] or _PARADIGMS)
     layout = Layout(Models(threads=options["threads"]), replay="" if setup == "tiny" else setup)
+    paradigms, _ = fit_to_layout(choose_paradigms(options["paradigm"] or _PARADIGMS), layout)
     known = load_questions(options["clips"])
     experiments = []
     for wanted, choose in ((SHORT, short_questions), (LONG, long_questions)):

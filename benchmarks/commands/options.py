@@ -47,6 +47,17 @@ EdgeOption = Annotated[
 ShareEdgeOption = Annotated[
     bool, typer.Option("--share-edge", help="One edge daemon for all paradigms, for drafters that fit only once.")
 ]
+AdapterOption = Annotated[
+    str,
+    typer.Option(
+        "--adapter",
+        metavar="DIR",
+        help="Adapter from the drafter's states to the target's, for stream_to_cloud/hidden-*. [none: left out]",
+    ),
+]
+DraftFormOption = Annotated[
+    str, typer.Option("--draft-form", help="What hidden-* send: hidden, int8, codes, or mirror (ids after all).")
+]
 ReplayOption = Annotated[
     str,
     typer.Option(

@@ -10,10 +10,12 @@ import typer
 
 from benchmarks.commands.compare import check, experiment_of
 from benchmarks.commands.options import (
+    AdapterOption,
     AheadRepetitionsOption,
     ClipsOption,
     DeviceOption,
     DrafterOption,
+    DraftFormOption,
     DtypeOption,
     JsonOption,
     MaxTokensOption,
@@ -72,6 +74,8 @@ def sweep(
     threads: ThreadsOption = 1,
     clips: ClipsOption = None,
     share_edge: ShareEdgeOption = False,
+    adapter: AdapterOption = "",
+    draft_form: DraftFormOption = "hidden",
     replay: ReplayOption = "",
     as_json: JsonOption = False,
     out: FolderOption = Path("eventspec-sweep"),

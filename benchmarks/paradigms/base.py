@@ -32,6 +32,7 @@ class Paradigm:
         lossless: True if it must give the target's own token ids.
         ahead: True if the clip is streamed while it is recorded and the question comes at its end, a new watch for
             every answer. `variant` ends in `ahead` then.
+        states: True if drafts carry what an adapter needs, by the layout's adapter and form, in place of ids.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Paradigm:
     draft_length: int = 0
     lossless: bool = True
     ahead: bool = False
+    states: bool = False
 
     @property
     def label(self) -> str:

@@ -31,6 +31,18 @@ TOKENS_PATIENT = Paradigm(
     Mode.STREAM_TO_CLOUD,
     pace=Pace.PATIENT,
 )
+HIDDEN_EAGER = replace(
+    TOKENS_EAGER,
+    variant="hidden-eager",
+    what="the edge sends hidden states, the cloud's adapter and head make drafts of them",
+    states=True,
+)
+HIDDEN_PATIENT = replace(
+    TOKENS_PATIENT,
+    variant="hidden-patient",
+    what="the same with hidden states, and the cloud waits for them to save passes",
+    states=True,
+)
 COLOCATED = Paradigm(
     "colocated",
     "",
@@ -72,10 +84,7 @@ CLOUD_ONLY_AHEAD = _ahead(CLOUD_ONLY)
 TOKENS_EAGER_AHEAD = _ahead(TOKENS_EAGER)
 TOKENS_PATIENT_AHEAD = _ahead(TOKENS_PATIENT)
 
-_ADAPTER = "needs a cloud that turns hidden states into drafts; this version's has no adapter"
 UNAVAILABLE = {
-    "stream_to_cloud/hidden-eager": _ADAPTER,
-    "stream_to_cloud/hidden-patient": _ADAPTER,
     "colocated/ahead": "the co-located baseline's agent has no way to stream a clip before its question",
 }
 
@@ -84,6 +93,8 @@ PARADIGMS: tuple[Paradigm, ...] = (
     CLOUD_ONLY,
     TOKENS_EAGER,
     TOKENS_PATIENT,
+    HIDDEN_EAGER,
+    HIDDEN_PATIENT,
     CLOUD_ONLY_AHEAD,
     TOKENS_EAGER_AHEAD,
     TOKENS_PATIENT_AHEAD,

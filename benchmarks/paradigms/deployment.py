@@ -57,6 +57,8 @@ class Layout:
         edge_address: an edge daemon that runs elsewhere; nothing is started, only its paradigms can be asked.
         clients: edge daemons for each paradigm (or for all, if they share one).
         sessions: the cloud's.
+        adapter: folder or name of the adapter of paradigms whose drafts carry states; empty if there is none.
+        draft_form: what those drafts carry.
         timeout_s: longest start of a process.
     """
 
@@ -67,6 +69,8 @@ class Layout:
     clients: int = 1
     sessions: int = 8
     timeout_s: float = 300.0
+    adapter: str = ""
+    draft_form: str = "hidden"
 
 
 class DaemonDiedError(LinkError):
@@ -110,10 +114,10 @@ class Deployment:
             self._ready(self._cloud)
         gateway = self._start_gateway() if any(p.need is Need.COLOCATED for p in over_link) else None
         edges = {
-            self._key(p, client) for p in over_link if p.need is Need.EDGE for client in range(self._layout.clients)
+            self._key(p, client): p for p in over_link if p.need is Need.EDGE for client in range(self._layout.clients)
         }
         for key in sorted(edges):
-            self._asked[key] = self._start_edge(key)
+            self._asked[key] = self._start_edge(key, states=edges[key].states)
         if gateway is not None:
             self._ready(gateway)
             self._asked["colocated"] = self._start_agent(gateway)
@@ -123,7 +127,8 @@ class Deployment:
     def _key(self, paradigm: Paradigm, client: int = 0) -> str:
         if paradigm.need is not Need.EDGE:
             return str(paradigm.need.value)
-        return f"{'edge' if self._layout.share_edge else paradigm.label}-{client}"
+        shared = "edge-states" if paradigm.states else "edge"
+        return f"{shared if self._layout.share_edge else paradigm.label}-{client}"
 
     def _socket(self, name: str) -> str:
         return f"unix:{self._folder.name}/{name.replace('/', '-')}"
@@ -143,15 +148,19 @@ class Deployment:
     def _start_cloud(self) -> DaemonProcess:
         models = self._layout.models
         sessions = ["--sessions", str(self._layout.sessions)]
+        if any(paradigm.states for paradigm in self._paradigms):
+            sessions += ["--adapter", self._layout.adapter]
         arguments = ["--listen", self._link.cloud_listen(), *models.flags(models.target), *sessions, *self._replay]
         return self._run("cloud", arguments, wrap=self._link.cloud_command)
 
-    def _start_edge(self, name: str) -> DaemonProcess:
+    def _start_edge(self, name: str, *, states: bool) -> DaemonProcess:
         assert self._cloud is not None
         models, cloud = self._layout.models, self._link.reach(self._cloud.address)
         arguments = ["--listen", self._socket(name), "--cloud", cloud, *models.flags(models.drafter), *self._replay]
         if models.target is not None:  # loaded when edge_vision is asked for
             arguments += ["--vision-model", str(models.target)]
+        if states:
+            arguments += ["--adapter", self._layout.adapter, "--draft-form", self._layout.draft_form]
         return self._run("edge", arguments, wrap=self._link.edge_command)
 
     def _start_gateway(self) -> DaemonProcess:

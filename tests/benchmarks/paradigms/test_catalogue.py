@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.commands.experiment import fit_to_layout
 from benchmarks.paradigms.catalogue import (
     CLOUD_ONLY,
     PARADIGMS,
@@ -10,6 +11,7 @@ from benchmarks.paradigms.catalogue import (
     choose_paradigms,
     unavailable_notes,
 )
+from benchmarks.paradigms.deployment import Layout
 from benchmarks.results import is_ahead
 from common.errors import SettingsError
 
@@ -53,3 +55,12 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_only_the_edge_alone_is_lossy() -> None:
     assert [p.name for p in PARADIGMS if not p.lossless] == ["edge_only"]
     assert {p.name for p in PARADIGMS if not p.crosses_link} == {"edge_only", "in_process"}
+
+
+def test_hidden_states_need_an_adapter() -> None:
+    named = choose_paradigms(["stream_to_cloud/tokens-eager", "stream_to_cloud/hidden-eager"])
+    kept, (note,) = fit_to_layout(named, Layout())
+    assert [p.label for p in kept] == ["stream_to_cloud/tokens-eager"] and "--adapter" in note
+    assert fit_to_layout(named, Layout(adapter="somewhere")) == (named, [])
+    with pytest.raises(SettingsError, match="--adapter"):
+        fit_to_layout(named[1:], Layout())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from benchmarks.paradigms.plan import Plan
 from benchmarks.paradigms.tuning import tune_colocated
 from benchmarks.processes import DaemonProcess, wait_gone
 from benchmarks.results import UPLINK_KINDS, Run
+from common.adapters import create_adapter, save_adapter
 from common.errors import LinkError
+from common.shipped import shipped_drafter, shipped_target
 from common.types import SamplingParams
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -27,9 +30,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def deployment() -> Iterator[Deployment]:
-    """All processes; afterwards none is left."""
-    with Deployment(LINK, PARADIGMS, Layout()) as running:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """All processes, with an adapter that has learnt nothing; afterwards none is left."""
+    adapter = tmp_path_factory.mktemp("adapter")
+    widths = [json.loads((folder / "config.json").read_text()) for folder in (shipped_drafter(), shipped_target())]
+    save_adapter(create_adapter("L1", widths[0]["hidden_size"], widths[1]["text_config"]["hidden_size"]), adapter)
+    with Deployment(LINK, PARADIGMS, Layout(adapter=str(adapter))) as running:
         pids = [process.process.pid for process in running._processes]
         yield running
     assert wait_gone(pids, 10.0) == []
