@@ -21,7 +21,7 @@ def ask_clip(
     *,
     sampling: SamplingParams | None = None,
     max_tokens: int = 64,
-    pace: Pace = Pace.EAGER,
+    pace: Pace | None = Pace.EAGER,
     draft_length: int = 0,
     watch: str = "",
     show: Callable[[AskEvent], None] | None = None,

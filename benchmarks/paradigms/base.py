@@ -27,7 +27,7 @@ class Paradigm:
         what: one line for people.
         need: the process that is asked.
         ask: the mode that the process is asked for.
-        pace: what the cloud does without a draft at hand.
+        pace: what the cloud does without a draft at hand; None: what the edge's controller asks for.
         draft_length: tokens a draft; 0 is adaptive.
         lossless: True if it must give the target's own token ids.
         ahead: True if the clip is streamed while it is recorded and the question comes at its end, a new watch for
@@ -40,7 +40,7 @@ class Paradigm:
     what: str
     need: Need
     ask: Mode
-    pace: Pace = Pace.EAGER
+    pace: Pace | None = Pace.EAGER
     draft_length: int = 0
     lossless: bool = True
     ahead: bool = False

@@ -31,6 +31,12 @@ TOKENS_PATIENT = Paradigm(
     Mode.STREAM_TO_CLOUD,
     pace=Pace.PATIENT,
 )
+TOKENS_AUTO = replace(
+    TOKENS_EAGER,
+    variant="tokens-auto",
+    what="the edge drafts; whether and how much, and the pace, is its own choice",
+    pace=None,
+)
 HIDDEN_EAGER = replace(
     TOKENS_EAGER,
     variant="hidden-eager",
@@ -83,6 +89,7 @@ def _ahead(paradigm: Paradigm) -> Paradigm:
 CLOUD_ONLY_AHEAD = _ahead(CLOUD_ONLY)
 TOKENS_EAGER_AHEAD = _ahead(TOKENS_EAGER)
 TOKENS_PATIENT_AHEAD = _ahead(TOKENS_PATIENT)
+TOKENS_AUTO_AHEAD = _ahead(TOKENS_AUTO)
 
 UNAVAILABLE = {
     "colocated/ahead": "the co-located baseline's agent has no way to stream a clip before its question",
@@ -104,10 +111,14 @@ PARADIGMS: tuple[Paradigm, ...] = (
     GENERATE,
     ASSISTED,
 )
+BY_NAME: tuple[Paradigm, ...] = (TOKENS_AUTO, TOKENS_AUTO_AHEAD)
+"""Only run if named in full: what users get who ask for no pace. Its choice is one of those that run anyway."""
 
 
 def choose_paradigms(names: Sequence[str] | None) -> list[Paradigm]:
     """The paradigms of these names, in the catalogue's order; a name without a mode means all its modes; none: all.
+
+    Those `BY_NAME` come only by name and mode.
 
     Raises:
         SettingsError: an unknown name, or one that this version can't run.
@@ -117,9 +128,11 @@ def choose_paradigms(names: Sequence[str] | None) -> list[Paradigm]:
     for name in names:
         if name in UNAVAILABLE:
             raise SettingsError(f"{name} is not available: {UNAVAILABLE[name]}")
-        if name not in {word for p in PARADIGMS for word in (p.name, p.label)}:
-            raise SettingsError(f"there is no paradigm {name!r}; known are {', '.join(p.label for p in PARADIGMS)}")
-    return [p for p in PARADIGMS if p.name in names or p.label in names]
+        if name not in {word for p in (*PARADIGMS, *BY_NAME) for word in (p.name, p.label)}:
+            known = ", ".join(p.label for p in (*PARADIGMS, *BY_NAME))
+            raise SettingsError(f"there is no paradigm {name!r}; known are {known}")
+    by_name = [p for p in BY_NAME if p.label in names]
+    return [p for p in PARADIGMS if p.name in names or p.label in names] + by_name
 
 
 def ahead_notes(paradigms: Sequence[Paradigm]) -> list[str]:
