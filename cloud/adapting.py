@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from cloud.runner import DraftStates
-from common.adapters import Adapter, Incremental, Reach, SplitAdapter, load_adapter
+from common.adapters import Adapter, FusedAdapter, FusedAnswer, Incremental, Reach, SplitAdapter, load_adapter
 from common.errors import MismatchError, ModelError
 from common.types import StateEncoding
 
 
 class TargetAdapter:
     """One adapter for all slots; a causal one keeps keys and values for each slot that uses it.
+
+    An adapter that reads the target's own states gets them from every pass (`verify`), and says anew what it makes of
+    the drafter's states whenever the answer has grown (`redraft`).
 
     Attributes:
         fingerprint: by which edges know it.
@@ -42,7 +45,9 @@ class TargetAdapter:
         self._adapter = adapter
         self._causal = adapter.reach is Reach.CAUSAL
         self._answers: dict[int, Incremental] = {}
-        if self._causal:
+        self._fused = adapter if isinstance(adapter, FusedAdapter) else None
+        self._fused_answers: dict[int, FusedAnswer] = {}
+        if self._causal and self._fused is None:
             Incremental(adapter)  # says what is missing, if anything is
 
     @classmethod
@@ -68,7 +73,17 @@ class TargetAdapter:
             )
 
     def adapt(self, states: DraftStates, rows: Tensor) -> Tensor:
-        """States [n, target_hidden] of the drafted positions; none if the answer's earlier ones are missing."""
+        """States [n, target_hidden] of the drafted positions; none if the answer's earlier ones are missing.
+
+        Of an adapter that `redrafts`, of those that aren't committed yet.
+        """
+        if self._fused is not None:
+            answer = self._fused_answer(states.slot)
+            first, stop = states.position - states.context, states.position - states.context + len(rows)
+            if not answer.tell(first, rows):
+                return rows[:0]
+            adapted = self._finite(states.slot, answer.draft(states.committed, stop))
+            return adapted[max(0, states.position - states.committed) :]
         if self._causal:
             return self._extend(states, rows)
         drafted = rows[states.context :]
@@ -94,6 +109,34 @@ class TargetAdapter:
             self.forget(states.slot)  # what it stored may not be finite either
         return adapted[states.context :]
 
+    @property
+    def redrafts(self) -> bool:
+        """True if it reads the target's own states."""
+        return self._fused is not None
+
+    def verify(self, slot: int, first: int, states: Tensor) -> None:
+        """The target has chosen at answer positions `first ...` from `states` [n, target_hidden]."""
+        if self._fused is not None:
+            self._fused_answer(slot).verify(first, states)
+
+    def redraft(self, slot: int, committed: int, count: int) -> Tensor | None:
+        """States [n, target_hidden] of positions `committed ...`, at most `count`; None if it doesn't redraft."""
+        answer = self._fused_answers.get(slot)
+        return None if answer is None else self._finite(slot, answer.draft(committed, committed + count))
+
+    def _fused_answer(self, slot: int) -> FusedAnswer:
+        if slot not in self._fused_answers:
+            assert self._fused is not None
+            self._fused_answers[slot] = FusedAnswer(self._fused)
+        return self._fused_answers[slot]
+
+    def _finite(self, slot: int, adapted: Tensor) -> Tensor:
+        if bool(adapted.isfinite().all()):
+            return adapted
+        self._fused_answers[slot].tell(0, adapted[:0, :0].new_zeros(0, self.drafter_hidden))
+        return adapted[:0]
+
     def forget(self, slot: int) -> None:
         """The slot's answer is over."""
         self._answers.pop(slot, None)
+        self._fused_answers.pop(slot, None)

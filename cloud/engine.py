@@ -36,6 +36,7 @@ from common.types import (
     Open,
     Opened,
     Stage,
+    StateEncoding,
 )
 
 _NO_QUESTION = "?"  # stands in a clip's prompt until somebody asks
@@ -289,6 +290,7 @@ class Engine:
     def _with_ids(self, session: Session, draft: Draft) -> Draft | None:
         """The draft as ids: hidden states go through adapter, head and the seeded choice. None: it can't be read."""
         if draft.hidden_states is None:
+            session.redrafts = False
             return draft
         if not session.expects(draft):
             return None
@@ -299,9 +301,21 @@ class Engine:
         if rows is None:
             return None
         sampling, position = session.open.sampling, draft.base_position
-        states = DraftStates(session.slot, rows, draft.encoding, draft.context, position, sampling)
+        known = len(session.committed)
+        states = DraftStates(session.slot, rows, draft.encoding, draft.context, position, sampling, known)
         ids = self._runner.draft_ids(states)
+        if self._runner.redrafts and draft.encoding is not StateEncoding.TARGET:
+            session.redrafts = True
+            ids = [*session.committed[position:], *ids]  # it has nothing to say about what is settled
         return replace(draft, token_ids=tuple(ids), hidden_states=None, scales=None) if ids else None
+
+    def _redrafted(self, one: Scheduled) -> Scheduled:
+        """The same, with drafts of states made again if the target's states that they read have changed."""
+        session, feed = one.session, one.feed
+        if not (feed.draft and session.redrafts):
+            return one
+        ids = self._runner.redraft(session.slot, len(session.committed), len(feed.draft), session.open.sampling)
+        return Scheduled(session, session.redraft(feed, ids))
 
     def _take_frames(self, session_id: str, frames: Frames) -> None:
         shape = self._shapes[session_id]
@@ -336,7 +350,8 @@ class Engine:
         if not scheduled:
             return progress
         try:
-            result = self._runner.forward([self._work(s) for s in scheduled])
+            scheduled = [self._redrafted(one) for one in scheduled]
+            result = self._runner.forward([self._work(one) for one in scheduled])
         except Exception as error:
             return progress + self._fail_all(scheduled, error)
         self.stats.steps += 1

@@ -16,7 +16,7 @@ from cloud.messages import EngineMessage, Frames, Output
 from cloud.runner import DraftStates, ForwardResult, PromptShape, Runner, Work
 from common.padding import Padding
 from common.replay import StageTimes
-from common.types import Finished, Opened, StateEncoding
+from common.types import Finished, Opened, SamplingParams, StateEncoding
 
 _REMEMBERED = 4096  # sessions that may end without a word
 
@@ -134,6 +134,15 @@ class ReplayedRunner:
         return self.times.prompt_rows(
             work.prompt_stop - work.start, shape.length, fed_video=fed_video, video=shape.video_length
         )
+
+    @property
+    def redrafts(self) -> bool:
+        """True if drafts change as the target goes on."""
+        return self._inner.redrafts
+
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        """What adapter and head would choose now; not padded, nobody measured it."""
+        return self._inner.redraft(slot, position, count, sampling)
 
 
 class ReplayBook:

@@ -53,7 +53,7 @@ class DraftStates:
     """A draft of hidden states for a slot's answer.
 
     `rows` float32 [context + n, width] are what `encoding` says, for answer positions `position - context ...`; those
-    from `position` on draft, the ones before are there for an adapter that looks back.
+    from `position` on draft, the ones before are for an adapter that looks back. The answer has `committed` tokens.
     """
 
     slot: int
@@ -62,6 +62,7 @@ class DraftStates:
     context: int
     position: int
     sampling: SamplingParams
+    committed: int = 0
 
 
 class Runner(Protocol):
@@ -123,7 +124,17 @@ class Runner(Protocol):
         """Hidden-state drafts that can be taken, and how wide a row of each is."""
 
     def draft_ids(self, states: DraftStates) -> list[int]:
-        """What adapter and target's head would choose, for as many of the drafted positions as make sense."""
+        """What adapter and target's head would choose, for as many of the drafted positions as make sense.
+
+        An adapter that `redrafts` chooses for those that aren't committed yet.
+        """
+
+    @property
+    def redrafts(self) -> bool:
+        """True if the adapter reads the target's own states, so that drafts change as the target goes on."""
+
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        """What adapter and head would choose now, at most `count` ids from the first uncommitted `position` on."""
 
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         """One packed forward."""

@@ -15,7 +15,7 @@ No torch, no I/O, no clock: `now` is an argument, in seconds on any clock that n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.prefix_hash import EMPTY, extend_hash
 from common.types import Commit, Draft, Finished, FinishReason, Open, Pace, Progress, Stage, StepTimings
@@ -77,6 +77,7 @@ class Session:
     _hashes: list[int] = field(default_factory=lambda: [EMPTY])
     _stash: list[Draft] = field(default_factory=list)
     _seen: dict[int, None] = field(default_factory=dict)
+    redrafts: bool = False  # what is pending was made of states, and can be made again as the answer grows
 
     def __post_init__(self) -> None:
         self.epoch = self.open.epoch
@@ -222,6 +223,12 @@ class Session:
         """Take the target's choices after the last known token and each fed draft token; returns what is now committed.
 
         Args:
+    def redraft(self, feed: Feed, ids: Sequence[int]) -> Feed:
+        """`feed` with `ids` in place of its draft tokens, as far as there are any; they are what is pending, too."""
+        ids = list(ids[: len(feed.draft)])
+        self.pending[: len(ids)] = ids
+        return replace(feed, draft=tuple(self.pending[: len(feed.draft)]))
+
             feed: the pass, as `feed` planned it.
             choices: `len(feed.draft) + 1` ids if the pass chooses, else empty.
             now: time of the step, seconds.
@@ -261,7 +268,7 @@ class Session:
         return run
 
     def _advance(self, tokens: Sequence[int]) -> None:
-        agrees = self.pending[: len(tokens)] == list(tokens)[: len(self.pending)]
+        agrees = self.redrafts or self.pending[: len(tokens)] == list(tokens)[: len(self.pending)]
         self.pending = self.pending[len(tokens) :] if agrees else []
         self._append(tokens)
         self._finish_if_complete()

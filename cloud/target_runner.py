@@ -18,7 +18,7 @@ from cloud.target import VideoLlavaTarget
 from common.errors import InputError, ModelError
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
 from common.sampling import choose
-from common.types import StateEncoding
+from common.types import SamplingParams, StateEncoding
 
 
 class TargetRunner:
@@ -174,9 +174,7 @@ class TargetRunner:
         logits = self.target.logits(hidden)
         finite = logits.amax(dim=-1).isfinite().tolist()
         count = finite.index(False) if False in finite else len(finite)
-        if count == 0:
-            return []
-        return choose(logits[:count], states.sampling, range(states.position, states.position + count))
+        return choose(logits[:count], sampling, range(first, first + count)) if count else []
 
     @torch.inference_mode()
     def forward(self, works: Sequence[Work]) -> ForwardResult:
@@ -204,6 +202,21 @@ class TargetRunner:
         end = 0
         for work, count in zip(works, counts, strict=True):
             end += count
+        first = max(states.position, states.committed) if self.redrafts else states.position
+        return self._chosen(hidden, first, states.sampling)
+
+    @property
+    def redrafts(self) -> bool:
+        """True if the adapter reads the target's own states."""
+        return self.adapter is not None and self.adapter.redrafts
+
+    @torch.inference_mode()
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        """What adapter and head would choose now, at most `count` ids from the first uncommitted `position` on."""
+        hidden = self.adapter.redraft(slot, position, count) if self.adapter is not None else None
+        return [] if hidden is None else self._chosen(hidden, position, sampling)
+
+    def _chosen(self, hidden: torch.Tensor, first: int, sampling: SamplingParams) -> list[int]:
             rows.extend(range(end - work.choices, end))
         if not rows:
             return [[] for _ in works]
@@ -221,5 +234,18 @@ class TargetRunner:
                 choices.append(greedy[span])
             else:
                 positions = range(work.position, work.position + work.choices)
+        if self.redrafts:
+            self._keep_states(works, counts, hidden)
                 choices.append(choose(logits[span], work.sampling, positions))
         return choices
+    def _keep_states(self, works: Sequence[Work], counts: Sequence[int], hidden: torch.Tensor) -> None:
+        """Tell the adapter from which states the target chose, or will choose, at the answer's positions."""
+        assert self.adapter is not None
+        end = 0
+        for work, count in zip(works, counts, strict=True):
+            end += count
+            first = work.start + 1 - len(self._prompts[work.slot])  # the position that the first row chooses for
+            skip = max(0, -first)
+            if skip < count:
+                self.adapter.verify(work.slot, first + skip, hidden[end - count + skip : end])
+

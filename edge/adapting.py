@@ -37,9 +37,13 @@ class EdgeAdapter:
         adapter = self.loaded.adapter
         if self.form is DraftForm.MIRROR or not isinstance(adapter, Adapter):
             return None
-        width = adapter.config.width if self.form is DraftForm.CODES else adapter.config.drafter_hidden
         return StateForm(
-            self.form, width, self.loaded.fingerprint, adapter.reach is Reach.CAUSAL, adapter.config.positions
+            self.form,
+            adapter.config.width if self.form is DraftForm.CODES else adapter.config.drafter_hidden,
+            self.loaded.fingerprint,
+            causal=adapter.reach is Reach.CAUSAL,
+            positions=adapter.config.positions,
+            redrafted=adapter.needs_target,
         )
 
     @property
@@ -106,7 +110,11 @@ def edge_adapter(
         raise MismatchError(f"the adapter reads {adapter.config.layers} layers, the drafter has {drafter_layers}")
     if form is DraftForm.CODES and not isinstance(adapter, SplitAdapter):
         raise ModelError(f"only an adapter of level L1S has codes to send, not {level}: use --draft-form int8")
-    if adapter.reach is not Reach.CHUNK:
+    if adapter.needs_target and form is DraftForm.MIRROR:
+        raise ModelError(
+            f"an adapter of level {level} reads the target's own states, which only the cloud has: use int8"
+        )
+    if adapter.reach is not Reach.CHUNK and not adapter.needs_target:
         Incremental(adapter)  # says what is missing, if anything is
     if form is DraftForm.MIRROR and (target is None or target.hidden_size != adapter.config.target_hidden):
         raise MismatchError(

@@ -35,6 +35,7 @@ class StateForm:
         adapter: fingerprint of the adapter that the cloud must have.
         causal: True if the adapter looks back: it must get every position's state once.
         positions: how many the adapter has; 0: no limit. Drafts that go beyond carry ids.
+        redrafted: True if the cloud keeps the states behind a miss, and makes drafts of them again.
     """
 
     form: DraftForm
@@ -42,6 +43,7 @@ class StateForm:
     adapter: str
     causal: bool = False
     positions: int = 0
+    redrafted: bool = False
 
     @property
     def dtype(self) -> str:
@@ -99,6 +101,10 @@ class StateBook:
     def covers(self, length: int) -> bool:
         """True if the adapter has positions for an answer of this length."""
         return not self.form.positions or length <= self.form.positions
+
+    def kept(self, length: int) -> bool:
+        """True if a cloud that has drafts up to this length, the last one of states, keeps them behind a miss."""
+        return self.form.redrafted and self.covers(length)
 
     def draft(self, start: int, stop: int) -> DraftStates | None:
         """What to send for positions `start ... stop`; None if a state is missing."""

@@ -392,7 +392,8 @@ class EdgeSession:
         right = self._compare()
         if useful and begun and (not right or len(self.belief) >= len(self.committed)):
             self.figures.met_ahead(right)
-        dropped = self.book is not None and commit.accepted < commit.drafted  # and all that was pending behind it
+        keeps = self.book is None or self.book.kept(len(self.sent))
+        dropped = not keeps and commit.accepted < commit.drafted  # and all that was pending behind it
         if dropped or self.sent[: len(self.committed)] != self.committed:
             self.sent = list(self.committed)
         self._attempts = self._fruitless = 0

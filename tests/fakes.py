@@ -115,3 +115,8 @@ class FakeRunner:
             return None
         first = len(kv) - work.choices + 1
         return [next_token(kv[: first + i], work.sampling, work.position + i) for i in range(work.choices)]
+    redrafts = False
+
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        return []
+

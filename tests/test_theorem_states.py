@@ -55,6 +55,9 @@ FORMS: list[tuple[str, DraftForm, dict[str, int]]] = [
     ("L5", DraftForm.INT8, {}),
     ("L5", DraftForm.HIDDEN, {"positions": 7}),
     ("L5", DraftForm.MIRROR, {}),
+    ("L5F", DraftForm.HIDDEN, {}),
+    ("L5F", DraftForm.INT8, {"layers": 2}),
+    ("L5F", DraftForm.HIDDEN, {"positions": 7}),
     ("tokens", DraftForm.MIRROR, {"vocab_size": 640, "embedding": 32, "width": 32, "blocks": 1}),
 ]
 

@@ -17,7 +17,7 @@ from cloud.runner import DraftStates, ForwardResult, PromptShape, Work
 from common.errors import EngineError
 from common.padding import Padding
 from common.replay import StageTimes
-from common.types import StateEncoding
+from common.types import SamplingParams, StateEncoding
 
 PIXELS = (3, 1, 1)  # the engine passes them on; nobody looks
 TOKENIZER = "simulated"
@@ -119,6 +119,13 @@ class KnownTarget:
             self.wrong = "a hole in the keys and values"
         self._stored[work.slot] = work.prompt_stop + len(work.answer)
         known = len(work.answer) - max(0, work.choices - 1)
+
+    @property
+    def redrafts(self) -> bool:
+        return False
+
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        raise EngineError("hidden-state drafts aren't simulated")
         first = max(0, start - self._prompt[work.slot])
         if work.answer[:known] != truth[first : first + known]:
             self.wrong = "committed tokens differ from the target's own"

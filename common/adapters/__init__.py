@@ -31,6 +31,7 @@ from common.adapters.files import (
     load_adapter,
     save_adapter,
 )
+from common.adapters.fused import FusedAnswer
 from common.adapters.incremental import Incremental
 from common.adapters.quantized import fake_int8, from_int8, to_int8
 from common.adapters.tokens import TokenAdapter
@@ -44,6 +45,7 @@ __all__ = [
     "BottleneckAdapter",
     "CausalAdapter",
     "FusedAdapter",
+    "FusedAnswer",
     "Incremental",
     "Level",
     "LoadedAdapter",

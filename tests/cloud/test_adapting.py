@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from cloud.adapting import TargetAdapter
-from cloud.runner import DraftStates
+from cloud.runner import DraftStates, Work
 from cloud.target import VideoLlavaTarget
 from cloud.target_runner import TargetRunner
 from common import codec
@@ -74,7 +75,7 @@ def test_the_end_of_the_positions(target: VideoLlavaTarget, tmp_path: Path) -> N
     assert len(one.draft_ids(states(rows(2), 2))) == 2
 
 
-@pytest.mark.parametrize("level", ["L1", "L1S", "L3", "L4", "L5"])
+@pytest.mark.parametrize("level", ["L1", "L1S", "L3", "L4", "L5", "L5F"])
 def test_huge_numbers_poison_nothing(target: VideoLlavaTarget, tmp_path: Path, level: str) -> None:
     one = runner(target, tmp_path, level)
     expected = one.draft_ids(states(rows(4), 0, slot=1))
@@ -101,10 +102,56 @@ def test_what_doesnt_fit(target: VideoLlavaTarget, tmp_path: Path) -> None:
     narrow = TargetAdapter.from_folder(tmp_path / "narrow", dtype="float32", device="cpu")
     with pytest.raises(MismatchError, match="width 64, the target has 256"):
         TargetRunner(target, slots=1, capacity=200, adapter=narrow)
-    for level, words in (("L5F", "target's states"), ("tokens", "--draft-form mirror")):
-        save_adapter(create_adapter(level, 128, 256, **({"vocab_size": 640} if level == "tokens" else {})), tmp_path)
-        with pytest.raises(ModelError, match=words):
-            TargetAdapter.from_folder(tmp_path, dtype="float32", device="cpu")
+    save_adapter(create_adapter("tokens", vocab_size=640), tmp_path)
+    with pytest.raises(ModelError, match="--draft-form mirror"):
+        TargetAdapter.from_folder(tmp_path, dtype="float32", device="cpu")
+
+
+def answer_of(one: TargetRunner, pieces: list[int]) -> list[int]:
+    """Prefill a question without a video, then so many tokens a pass; returns what was chosen behind the last ones."""
+    shape = one.open(0, "what moves?")
+    one.encode(0, np.zeros((8, *one.pixels_shape), np.float32))
+    tokens: list[int] = []
+    start, prompt_stop = 0, shape.length
+    for piece in pieces:
+        fed = tuple([40 + i for i in range(len(tokens), len(tokens) + piece)])
+        known = start - shape.length + 1 if start else 0
+        work = Work(0, start, max(start, prompt_stop), fed, piece + (start == 0), known, SamplingParams())
+        one.forward([work])
+        tokens += fed
+        start = shape.length + len(tokens)
+    return tokens
+
+
+@pytest.mark.parametrize("pieces", [[0, 1, 1, 1, 1], [0, 4], [4], [2, 2]])
+def test_the_target_hands_its_states_over_whatever_the_passes(
+    target: VideoLlavaTarget, tmp_path: Path, pieces: list[int]
+) -> None:
+    """One token a pass, a draft at once, or all of it with the prompt after a resume: the drafts are the same."""
+    drafted: list[list[int]] = []
+    for shape in ([0, 1, 1, 1, 1], pieces):
+        one = runner(target, tmp_path, "L5F", positions=32)
+        assert one.redrafts
+        answer_of(one, shape)
+        given = states(rows(7), 0)
+        drafted.append(one.draft_ids(replace(given, committed=4)))
+        assert one.redraft(0, 4, 2, SamplingParams()) == drafted[-1][:2]
+        assert one.redraft(0, 5, 9, SamplingParams()) != drafted[-1][1:]
+    assert drafted[0] == drafted[1]
+    assert len(drafted[0]) == 3
+
+
+def test_drafts_for_what_is_settled_are_left_out(target: VideoLlavaTarget, tmp_path: Path) -> None:
+    one = runner(target, tmp_path, "L5F", positions=32)
+    answer_of(one, [0, 1, 1, 1])
+    late = replace(states(rows(5), 0), committed=3)
+    assert len(one.draft_ids(late)) == 2
+    more = replace(states(rows(2, seed=1), 5), committed=3)
+    assert len(one.draft_ids(more)) == 2
+    assert len(one.redraft(0, 3, 9, SamplingParams())) == 4
+    assert one.draft_ids(replace(states(rows(2), 9), committed=3)) == [], "positions between are missing"
+    one.close(0)
+    assert one.redraft(0, 3, 9, SamplingParams()) == []
 
 
 @pytest.mark.parametrize("count", [1, 4, 16])

@@ -166,7 +166,7 @@ def test_chunks_are_corrected_and_gone_on_from(model: EventGPT, kind: str) -> No
     ("level", "form", "sizes", "words"),
     [
         ("L1", DraftForm.CODES, {}, "L1S"),
-        ("L5F", DraftForm.HIDDEN, {}, "target's states"),
+        ("L5F", DraftForm.MIRROR, {}, "target's own states"),
         ("tokens", DraftForm.HIDDEN, {"vocab_size": VOCAB}, "mirror"),
         ("tokens", DraftForm.MIRROR, {"vocab_size": 20}, "knows 20 ids"),
         ("L1", DraftForm.MIRROR, {}, "--vision-model"),

@@ -38,6 +38,24 @@ def extract(
     run_extract(out, data_folder, scenes, questions, held_out, layers, chunk, threads, pair, drafter)
 
 
+def rollouts(
+    states: Annotated[Path, typer.Option(help="Extracted states.")] = Path("runs/states"),
+    data_folder: Annotated[
+        Path, typer.Option("--data", help="Training data; without any there, scenes are drawn.")
+    ] = Path("runs/data"),
+    chunks: Annotated[int | None, typer.Option(min=1, help="Only of the first so many chunks.")] = None,
+    threads: Threads = 1,
+    pair: Pair = None,
+) -> None:
+    """Add the drafter's own continuations behind its misses to extracted states: what serving sees there.
+
+    `adapter --served` learns from them. Start it again and it goes on.
+    """
+    from training.alignment.commands import run_rollouts
+
+    run_rollouts(states, data_folder, chunks, threads, pair)
+
+
 def adapter(
     level: Annotated[str, typer.Option(help="L1, L1S, L2, L3, L4, L5, L5F or tokens.")],
     states: Annotated[Path, typer.Option(help="Extracted states.")] = Path("runs/states"),
@@ -53,6 +71,9 @@ def adapter(
         float | None, typer.Option(help="Share of the loss on states taken on the next state; 0.5 for L5, L5F, else 0.")
     ] = None,
     own: Annotated[float, typer.Option(help="L5F: share of positions fed with its own guess at the last state.")] = 0.5,
+    served: Annotated[
+        bool, typer.Option("--served", help="L5F: learn from drafts as they are served; see `rollouts`.")
+    ] = False,
     whole: Annotated[
         bool, typer.Option("--whole", help="L4, tokens: learn from whole answers, as the research did; this leaks.")
     ] = False,
@@ -64,6 +85,9 @@ def adapter(
     embedding: Annotated[int | None, typer.Option(min=8, help="tokens: width of the encoder.")] = None,
     blocks: Annotated[int | None, typer.Option(min=1, help="Blocks, if not the level's own.")] = None,
     token_fusion: Annotated[bool, typer.Option("--token-fusion", help="L5: the token before enters, too.")] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the weights of this adapter of the same sizes.")
+    ] = None,
     seed: Seed = 0,
     threads: Threads = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many steps (and go on later).")] = None,
@@ -80,7 +104,20 @@ def adapter(
     }
     after = following if following is not None else 0.5 if level.upper().startswith("L5") else 0.0
     weights = Weights(states_weight, tokens_weight, after)
-    recipe = Recipe(level, sizes, steps, batch, rate, weights=weights, own=own, whole=whole, blind=blind, seed=seed)
+    recipe = Recipe(
+        level,
+        sizes,
+        steps,
+        batch,
+        rate,
+        weights=weights,
+        own=own,
+        served=served,
+        whole=whole,
+        blind=blind,
+        seed=seed,
+        start=str(start or ""),
+    )
     run_adapter_training(recipe, states, out or Path("runs/adapters") / level, threads, limit, pair)
 
 
@@ -162,6 +199,7 @@ def decide(
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command()(extract)
+    app.command()(rollouts)
     app.command()(adapter)
     app.command()(lora)
     app.command()(metrics)

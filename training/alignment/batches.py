@@ -103,17 +103,21 @@ class Batches:
 
     def __call__(self, step: int) -> Batch:
         """The batch of this step."""
+        number, samples = self.pick(step)
+        return make_batch(self.chunk(number), samples, self._layers)
+
+    def pick(self, step: int) -> tuple[int, list[int]]:
+        """This step's chunk and the samples of it."""
         epoch, at = divmod(step, self.per_epoch)
         for number in np.random.default_rng([self._seed, epoch]).permutation(len(self._counts)):
             if at < self._counts[number]:
                 break
             at -= self._counts[number]
         order = np.random.default_rng([self._seed, epoch, int(number)]).permutation(self.index.chunks[number].samples)
-        return make_batch(
-            self._chunk(int(number)), order[at * self._size : (at + 1) * self._size].tolist(), self._layers
-        )
+        return int(number), order[at * self._size : (at + 1) * self._size].tolist()
 
-    def _chunk(self, number: int) -> Chunk:
+    def chunk(self, number: int) -> Chunk:
+        """The chunk with this number; the last one asked for is kept."""
         if self._kept is None or self._kept[0] != number:
             self._kept = number, load_chunk(self._folder, self.index.chunks[number])
         return self._kept[1]

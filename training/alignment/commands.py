@@ -12,8 +12,10 @@ from rich.console import Console
 
 from common.errors import ModelError
 from common.shipped import shipped_drafter, shipped_target
+from training.alignment.chunks import read_index
 from training.alignment.extraction import extract
 from training.alignment.fitting import AdapterTrainer, Recipe, Step
+from training.alignment.rollouts import RollOut, write_rollouts
 from training.alignment.sources import GeneratedSource, HeldOutSource, ShardSource, Source, event_pixels
 from training.alignment.states import Aligner
 from training.commands import progress_bar
@@ -67,6 +69,18 @@ def run_extract(
         f"{done.seconds:.1f} s = {done.overhead:.3f} x the forwards (target {spent.target:.1f} s, "
         f"to find its answers {spent.search:.1f} s, drafter {spent.drafter:.1f} s); peak memory {done.peak_mb:.0f} MB"
     )
+
+
+def run_rollouts(states: Path, data: Path, chunks: int | None, threads: int, pair: Path | None) -> None:
+    """Add the drafter's continuations behind its misses to the chunks in `states`."""
+    torch.set_num_threads(threads)
+    _, drafter = load_pair(pair)
+    of_shards = read_index(states).meta.get("source") == "shards"
+    roll = RollOut(drafter, prefix_of(drafter, pair_tokenizer()), _events(data if of_shards else Path()))
+    with progress_bar() as bar:
+        task = bar.add_task("chunks")
+        count = write_rollouts(states, roll, lambda at, of: bar.update(task, completed=at, total=of), chunks)
+    Console().print(f"{count} continuations added in {states}")
 
 
 def load_pair(pair: Path | None, drafter: Path | None = None) -> tuple[TargetLearner, DrafterLearner]:

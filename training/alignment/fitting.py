@@ -19,11 +19,14 @@ from common.adapters import (
     Reach,
     TokenAdapter,
     create_adapter,
+    load_adapter,
     save_adapter,
 )
 from common.errors import SettingsError
 from training.alignment.batches import Batch, Batches, cut_short, shifted
 from training.alignment.losses import Weights, adapter_loss, rate_at, token_loss
+from training.alignment.serving import ServedBatches
+from training.alignment.serving import guess as guess_drafts
 from training.tokenizer import VOCABULARY
 
 SAVE_SECONDS = 60.0
@@ -44,9 +47,12 @@ class Recipe:
         weights: of the loss's parts.
         own: share of positions at which an L5F learns from its own guess at the target's state before, as it has to
             in a draft of several tokens.
+        served: an L5F learns from drafts as they are served, in place of `own`: along the drafter's own ids behind its
+            misses, and from its own guesses behind the base.
         whole: levels that look at a whole chunk learn from whole answers, which leaks (see `cut_short`).
         blind: zeros go in instead of the drafter's states: what L5F owes to the target's states alone.
         seed: of weights and batches.
+        start: folder of an adapter of the same sizes whose weights are the first ones; none if empty.
     """
 
     level: str
@@ -58,9 +64,11 @@ class Recipe:
     clip: float = 1.0
     weights: Weights = field(default_factory=Weights)
     own: float = 0.5
+    served: bool = False
     whole: bool = False
     blind: bool = False
     seed: int = 0
+    start: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +97,21 @@ class AdapterTrainer:
 
         Raises:
             ModelError: no chunks, or no such level.
-            SettingsError: the checkpoint was made by another recipe, or the chunks don't have the layers.
+            SettingsError: the checkpoint was made by another recipe, the chunks lack layers or continuations, or the
+                adapter to begin with has other sizes.
         """
         self.recipe, self.out, self.step = recipe, out, 0
         self.head, self.embed = head.requires_grad_(False), embed.requires_grad_(False)
         self.batches = Batches(chunks, recipe.batch, recipe.seed, int(recipe.sizes.get("layers", 1)))
         meta = self.batches.index.meta
+        self.served = ServedBatches(self.batches, chunks, recipe.seed) if recipe.served else None
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             self.adapter = create_adapter(
                 recipe.level, meta["drafter_hidden"], meta["target_hidden"], **self._sizes()
             ).train()
+        if recipe.start:
+            self._begin_with(load_adapter(recipe.start).adapter)
         self.optimizer = torch.optim.AdamW(self.adapter.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
         out.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -146,6 +158,11 @@ class AdapterTrainer:
         part.replace(self.checkpoint)
         save_adapter(self.adapter, self.out, dtype=torch.float16)
 
+    def _begin_with(self, other: AnyAdapter) -> None:
+        if other.config != self.adapter.config:
+            raise SettingsError(f"{self.recipe.start} has other sizes than the adapter that is to be trained")
+        self.adapter.load_state_dict(other.state_dict())
+
     def _sizes(self) -> dict[str, Any]:
         return {"vocab_size": VOCABULARY, **self.recipe.sizes} if _is_tokens(self.recipe) else self.recipe.sizes
 
@@ -184,7 +201,11 @@ class AdapterTrainer:
             return token_loss(self.adapter(batch.drafted, mask=batch.mask), batch.ids, wanted)
         guess = run_adapter(self.adapter, batch, self.embed)
         loss, right = self._part(guess, batch, wanted)
-        if isinstance(self.adapter, FusedAdapter) and self.recipe.own:
+        if isinstance(self.adapter, FusedAdapter) and self.served is not None:
+            drafts = self.served(self.step, batch)
+            again, _ = self._part(guess_drafts(self.adapter, drafts), drafts.batch, drafts.drafted)
+            loss = 0.5 * (loss + again)
+        elif isinstance(self.adapter, FusedAdapter) and self.recipe.own:
             own = torch.rand(batch.mask.shape, generator=self._chance()) < self.recipe.own
             mixed = torch.where(own[..., None], shifted(guess.detach()), batch.previous)
             again, _ = self._part(self.adapter(batch.states, previous=mixed), batch, wanted)

@@ -1,8 +1,8 @@
-"""Drafts of several tokens from an adapter that reads the target's states (L5F): known up to the base, guessed behind.
+"""Drafts of several tokens from an adapter that reads the target's states (L5F), as serving makes them.
 
-Two things set such drafts apart. The target's states end at the base, so deeper positions read the adapter's own
-guesses. And the edge goes on along its own ids, so behind the first position at which those are wrong the drafter's
-states belong to another text: a draft counts as lost from there on, which is a lower bound.
+The target's states are known up to the base, deeper positions read the adapter's own guesses. Behind a token of its own
+that is wrong the drafter goes on along its own text, and so do its states: they are taken from its continuations
+(`training.alignment.rollouts`). So what is counted here is what the runtime accepts, not a bound.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from common.adapters import FusedAdapter
-from training.alignment.batches import Batch, make_batch
-from training.alignment.chunks import load_chunks
+from training.alignment.batches import make_batch
+from training.alignment.chunks import load_chunk, read_index
 from training.alignment.measure import Heads
+from training.alignment.rollouts import load_rollouts
+from training.alignment.serving import drafts_of, guess
 from training.tokenizer import VOCABULARY
+
+Flags = npt.NDArray[np.bool_]
+LAGS = (0, 1, 3)
 
 
 @torch.inference_mode()
@@ -27,56 +31,48 @@ def roll(states: Path, adapter: FusedAdapter, heads: Heads, samples: int, draft:
     """Acceptance by depth, and committed tokens a verification, over the first `samples` samples.
 
     Args:
-        states: extracted from held-out scenes.
-        adapter: an L5F.
+        states: extracted from held-out scenes, with their continuations.
+        adapter: an L5F of one layer.
         heads: of both models.
-        samples: how many answers.
+        samples: how many answers, of the first chunk.
         draft: tokens of a draft.
     """
-    chunk = next(load_chunks(states))
-    batch = make_batch(chunk, range(min(samples, len(chunk))), adapter.config.layers)
-    held = depths(adapter, batch, heads, draft)
-    raw = (batch.drafted == batch.ids).numpy()
-    mask = batch.mask.numpy()
-    counts = [0, 0]
-    for flags, own, row in zip(held, raw, mask, strict=True):
-        length = int(row.sum())
-        at = 0
-        while at < length:
-            run = 0
-            while run < draft and at + run < length and flags[at, run]:
-                run += 1
-                if not own[at + run - 1]:
-                    break
-            counts[0] += 1
-            at += run + 1
-    counts[1] = int(mask.sum())
-    within = [mask[:, depth:] for depth in range(draft)]
-    by_depth = [float(held[:, : part.shape[1], depth][part].mean()) for depth, part in enumerate(within)]
-    return {
-        "samples": len(mask),
-        "draft": draft,
-        "acceptance_by_depth": by_depth,
-        "mean_length_at_least": counts[1] / counts[0],
-    }
-
-
-def depths(adapter: FusedAdapter, batch: Batch, heads: Heads, draft: int) -> npt.NDArray[np.bool_]:
-    """Whether the draft at base b and depth i is the target's token, those before it being right, [N, n, depth]."""
+    chunk = load_chunk(states, read_index(states).chunks[0])
+    rollouts = load_rollouts(states, 0)
+    rows = list(range(min(samples, len(chunk))))
+    batch = make_batch(chunk, rows, adapter.config.layers)
     count, longest = batch.ids.shape
-    held = np.zeros((count, longest, draft), bool)
-    for base in range(longest):
-        rows = batch.mask[:, base]
-        known, fused = batch.previous[rows, : base + 1], batch.states[rows]
-        for depth in range(min(draft, longest - base)):
-            end = base + depth + 1
-            guess = adapter(fused[:, :end], previous=known)[:, -1]
-            choice = _choose(heads, guess)
-            held[rows.numpy(), base, depth] = (choice == batch.ids[rows, end - 1]).numpy()
-            known = torch.cat([known, guess[:, None]], dim=1)
-    return held
+    found: dict[str, Any] = {"samples": count, "draft": draft}
+    for lag in LAGS:
+        held, known = (np.zeros((count, longest, draft), bool) for _ in range(2))
+        for base in range(longest):
+            bases = torch.full((count,), base)
+            drafts = drafts_of(chunk, rollouts, rows, batch, bases, (bases - lag).clamp(min=0))
+            logits = heads.target(guess(adapter, drafts, rounds=draft - 1))[..., :VOCABULARY]
+            right = (logits.argmax(-1) == batch.ids).numpy()
+            for depth in range(min(draft, longest - base)):
+                held[:, base, depth] = right[:, base + depth]
+                known[:, base, depth] = drafts.known[:, base + depth].numpy()
+        found[f"heard_all_but_{lag}"] = {
+            "acceptance_by_depth": _by_depth(held, known),
+            "mean_length": _mean_length(held & known, batch.mask.numpy()),
+        }
+    return found
 
 
-def _choose(heads: Heads, guess: Tensor) -> Tensor:
-    logits: Tensor = heads.target(guess)
-    return logits[:, :VOCABULARY].argmax(-1)
+def _by_depth(held: Flags, known: Flags) -> list[float]:
+    """Share right at each depth, among drafts whose tokens before are right."""
+    reached = np.cumprod(np.concatenate([np.ones_like(held[..., :1]), held[..., :-1]], axis=-1), axis=-1).astype(bool)
+    return [float(held[..., depth][known[..., depth] & reached[..., depth]].mean()) for depth in range(held.shape[-1])]
+
+
+def _mean_length(held: Flags, mask: Flags) -> float:
+    """Committed tokens a verification; held [N, n, draft]."""
+    passes = 0
+    for flags, row in zip(held, mask, strict=True):
+        length, at = int(row.sum()), 0
+        while at < length:
+            run = flags[at]
+            at += (int(run.argmin()) if not run.all() else len(run)) + 1
+            passes += 1
+    return float(mask.sum()) / passes

@@ -161,6 +161,13 @@ def _run(learner: Learner, prefix: Prefix, pixels: Tensor, pairs: Sequence[Pair]
     return rows
 
 
+def run_along(
+    learner: Learner, prefix: Prefix, pixels: Tensor, pairs: Sequence[Pair]
+) -> list[tuple[Tensor, list[int]]]:
+    """States [n, H] along each pair's answer and the model's choice at each of its positions."""
+    return [(row.hidden, row.chosen) for row in _run(learner, prefix, pixels, pairs, 0)]
+
+
 @contextmanager
 def _listening(learner: Learner, layers: int) -> Iterator[list[Tensor]]:
     """Keep what the last `layers` layers but the very last put out; that one's output is the state after the norm."""
