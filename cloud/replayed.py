@@ -115,6 +115,15 @@ class ReplayedRunner:
         """What adapter and target's head would choose; not padded, nobody measured it."""
         return self._inner.draft_ids(states)
 
+    @property
+    def redrafts(self) -> bool:
+        """True if drafts change as the target goes on."""
+        return self._inner.redrafts
+
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        """What adapter and head would choose now; not padded, nobody measured it."""
+        return self._inner.redraft(slot, position, count, sampling)
+
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         """One packed forward, padded to the profile's pass over as many rows."""
         started = self.padding.now()
@@ -134,15 +143,6 @@ class ReplayedRunner:
         return self.times.prompt_rows(
             work.prompt_stop - work.start, shape.length, fed_video=fed_video, video=shape.video_length
         )
-
-    @property
-    def redrafts(self) -> bool:
-        """True if drafts change as the target goes on."""
-        return self._inner.redrafts
-
-    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
-        """What adapter and head would choose now; not padded, nobody measured it."""
-        return self._inner.redraft(slot, position, count, sampling)
 
 
 class ReplayBook:

@@ -73,11 +73,11 @@ class Session:
     stale_drafts: int = 0
     last_draft_id: int = 0
     tail_draft_id: int = 0  # the draft that pending ends with; 0 if nothing is pending
+    redrafts: bool = False  # what is pending was made of states, and can be made again as the answer grows
     _spans: dict[Stage, tuple[int, int]] = field(default_factory=dict)
     _hashes: list[int] = field(default_factory=lambda: [EMPTY])
     _stash: list[Draft] = field(default_factory=list)
     _seen: dict[int, None] = field(default_factory=dict)
-    redrafts: bool = False  # what is pending was made of states, and can be made again as the answer grows
 
     def __post_init__(self) -> None:
         self.epoch = self.open.epoch
@@ -219,16 +219,16 @@ class Session:
         draft = tuple(self.pending[:room]) if chooses else ()
         return Feed(self.kv_length, known, draft, chooses)
 
-    def settle(self, feed: Feed, choices: Sequence[int], now: float, forward_us: int, waiting: int) -> Commit | None:
-        """Take the target's choices after the last known token and each fed draft token; returns what is now committed.
-
-        Args:
     def redraft(self, feed: Feed, ids: Sequence[int]) -> Feed:
         """`feed` with `ids` in place of its draft tokens, as far as there are any; they are what is pending, too."""
         ids = list(ids[: len(feed.draft)])
         self.pending[: len(ids)] = ids
         return replace(feed, draft=tuple(self.pending[: len(feed.draft)]))
 
+    def settle(self, feed: Feed, choices: Sequence[int], now: float, forward_us: int, waiting: int) -> Commit | None:
+        """Take the target's choices after the last known token and each fed draft token; returns what is now committed.
+
+        Args:
             feed: the pass, as `feed` planned it.
             choices: `len(feed.draft) + 1` ids if the pass chooses, else empty.
             now: time of the step, seconds.

@@ -169,6 +169,21 @@ class TargetRunner:
             hidden = self.adapter.adapt(states, rows)
         else:
             return []
+        first = max(states.position, states.committed) if self.redrafts else states.position
+        return self._chosen(hidden, first, states.sampling)
+
+    @property
+    def redrafts(self) -> bool:
+        """True if the adapter reads the target's own states."""
+        return self.adapter is not None and self.adapter.redrafts
+
+    @torch.inference_mode()
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        """What adapter and head would choose now, at most `count` ids from the first uncommitted `position` on."""
+        hidden = self.adapter.redraft(slot, position, count) if self.adapter is not None else None
+        return [] if hidden is None else self._chosen(hidden, position, sampling)
+
+    def _chosen(self, hidden: torch.Tensor, first: int, sampling: SamplingParams) -> list[int]:
         if not len(hidden):
             return []
         logits = self.target.logits(hidden)
@@ -184,8 +199,21 @@ class TargetRunner:
         segments = [Segment(work.slot, work.start, n) for work, n in zip(works, counts, strict=True)]
         plan = PackedPlan(segments, self.storage)
         hidden = packed_forward(self.target.language_model, self._embeddings(works), plan)
+        if self.redrafts:
+            self._keep_states(works, counts, hidden)
         choices = self._choices(works, counts, hidden)
         return ForwardResult(choices, (time.perf_counter_ns() - started) // 1_000)
+
+    def _keep_states(self, works: Sequence[Work], counts: Sequence[int], hidden: torch.Tensor) -> None:
+        """Tell the adapter from which states the target chose, or will choose, at the answer's positions."""
+        assert self.adapter is not None
+        end = 0
+        for work, count in zip(works, counts, strict=True):
+            end += count
+            first = work.start + 1 - len(self._prompts[work.slot])  # the position that the first row chooses for
+            skip = max(0, -first)
+            if skip < count:
+                self.adapter.verify(work.slot, first + skip, hidden[end - count + skip : end])
 
     def _embeddings(self, works: Sequence[Work]) -> torch.Tensor:
         if all(work.start == work.prompt_stop for work in works):
@@ -202,21 +230,6 @@ class TargetRunner:
         end = 0
         for work, count in zip(works, counts, strict=True):
             end += count
-        first = max(states.position, states.committed) if self.redrafts else states.position
-        return self._chosen(hidden, first, states.sampling)
-
-    @property
-    def redrafts(self) -> bool:
-        """True if the adapter reads the target's own states."""
-        return self.adapter is not None and self.adapter.redrafts
-
-    @torch.inference_mode()
-    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
-        """What adapter and head would choose now, at most `count` ids from the first uncommitted `position` on."""
-        hidden = self.adapter.redraft(slot, position, count) if self.adapter is not None else None
-        return [] if hidden is None else self._chosen(hidden, position, sampling)
-
-    def _chosen(self, hidden: torch.Tensor, first: int, sampling: SamplingParams) -> list[int]:
             rows.extend(range(end - work.choices, end))
         if not rows:
             return [[] for _ in works]
@@ -234,18 +247,5 @@ class TargetRunner:
                 choices.append(greedy[span])
             else:
                 positions = range(work.position, work.position + work.choices)
-        if self.redrafts:
-            self._keep_states(works, counts, hidden)
                 choices.append(choose(logits[span], work.sampling, positions))
         return choices
-    def _keep_states(self, works: Sequence[Work], counts: Sequence[int], hidden: torch.Tensor) -> None:
-        """Tell the adapter from which states the target chose, or will choose, at the answer's positions."""
-        assert self.adapter is not None
-        end = 0
-        for work, count in zip(works, counts, strict=True):
-            end += count
-            first = work.start + 1 - len(self._prompts[work.slot])  # the position that the first row chooses for
-            skip = max(0, -first)
-            if skip < count:
-                self.adapter.verify(work.slot, first + skip, hidden[end - count + skip : end])
-

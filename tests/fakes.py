@@ -97,6 +97,11 @@ class FakeRunner:
     def draft_ids(self, states: DraftStates) -> list[int]:
         return [int(row[0]) for row in states.rows[states.context :]]  # the fake head reads the id off the state
 
+    redrafts = False
+
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        return []
+
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         self.forwards += 1
         self.rows.append(sum(w.prompt_stop - w.start + len(w.answer) for w in works))
@@ -115,8 +120,3 @@ class FakeRunner:
             return None
         first = len(kv) - work.choices + 1
         return [next_token(kv[: first + i], work.sampling, work.position + i) for i in range(work.choices)]
-    redrafts = False
-
-    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
-        return []
-

@@ -107,6 +107,13 @@ class KnownTarget:
     def draft_ids(self, states: DraftStates) -> list[int]:
         raise EngineError("hidden-state drafts aren't simulated")
 
+    @property
+    def redrafts(self) -> bool:
+        return False
+
+    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
+        raise EngineError("hidden-state drafts aren't simulated")
+
     def forward(self, works: Sequence[Work]) -> ForwardResult:
         self.passes += 1
         self.batched += len(works)
@@ -119,13 +126,6 @@ class KnownTarget:
             self.wrong = "a hole in the keys and values"
         self._stored[work.slot] = work.prompt_stop + len(work.answer)
         known = len(work.answer) - max(0, work.choices - 1)
-
-    @property
-    def redrafts(self) -> bool:
-        return False
-
-    def redraft(self, slot: int, position: int, count: int, sampling: SamplingParams) -> list[int]:
-        raise EngineError("hidden-state drafts aren't simulated")
         first = max(0, start - self._prompt[work.slot])
         if work.answer[:known] != truth[first : first + known]:
             self.wrong = "committed tokens differ from the target's own"
