@@ -10,10 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from cloud.config import CloudSettings
+from cloud.security_cli import certs, token_app
 from common.cli import make_app, run_app
 from common.settings import load_settings
 
 app = make_app("The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer.")
+app.add_typer(token_app, name="token")
+app.command()(certs)
 
 
 @app.callback()
@@ -60,6 +63,23 @@ def serve(
             help="Folder of an adapter that the hidden states of drafters go through; edges need the same. [none]"
         ),
     ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="This daemon's certificate (PEM, chain behind it); followed when it changes.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Its private key (PEM, no passphrase).")] = None,
+    tls_ca: Annotated[
+        str | None, typer.Option(help="CA (PEM) that edges must have a certificate of: mutual TLS. [none]")
+    ] = None,
+    tokens: Annotated[
+        str | None,
+        typer.Option(help="File of tokens that edges must have one of; see `eventspec-cloud token new`. [none]"),
+    ] = None,
+    insecure: Annotated[
+        bool | None, typer.Option("--insecure", help="Listen beyond this machine without TLS: a trusted network only.")
+    ] = None,
+    local_listen: Annotated[
+        str | None, typer.Option(help="A second address, unix:PATH, never TLS: health checks on this machine. [none]")
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +111,12 @@ def serve(
 @app.command()
 def info(
     address: Annotated[str, typer.Argument(help="HOST:PORT of a cloud daemon.")] = "127.0.0.1:50051",
+    ca: Annotated[str, typer.Option(help="CA (PEM) of its certificate, or `system`. [no TLS]")] = "",
+    cert: Annotated[str, typer.Option(help="A certificate of one's own, where it wants one.")] = "",
+    key: Annotated[str, typer.Option(help="Its private key.")] = "",
+    name: Annotated[str, typer.Option(help="Host name in its certificate, if not the address's.")] = "",
+    token_file: Annotated[str, typer.Option(help="File with a token of scope info, where it wants one.")] = "",
+    insecure: Annotated[bool, typer.Option("--insecure", help="Send the token even without TLS.")] = False,
 ) -> None:
     """Ask a cloud daemon what it runs and what its limits are; prints JSON."""
     import dataclasses
@@ -100,15 +126,20 @@ def info(
 
     from common import codec
     from common.errors import LinkError
+    from common.reach import Reaching
     from common.rpc import error_of_status
+    from common.security import Reach
 
-    with grpc.insecure_channel(address) as channel:
+    reach = Reach(ca, cert, key, name, token_file, insecure)
+    reach.check(address)
+    reaching = Reaching(reach)
+    with reaching.channel(address, []) as channel:
         call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
         try:
-            reply = call(codec.encode_info_request(), timeout=5.0)
+            reply = call(codec.encode_info_request(), timeout=5.0, metadata=reaching.metadata())
         except grpc.RpcError as error:
             known = error_of_status(error)
-            if isinstance(known, LinkError):
+            if isinstance(known, LinkError) and "certificate" not in str(known):
                 known = LinkError(f"no cloud daemon answers at {address}: start one with `eventspec-cloud serve`")
             raise known from error
     typer.echo(json.dumps(dataclasses.asdict(codec.decode_info(reply)), indent=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.replay import load_profile
+from common.security import Security, TlsFiles
 from common.settings import ModelSettings, check_address, require
 
 
@@ -37,9 +38,20 @@ class CloudSettings(EngineSettings):
     max_video_frames: int = 20_000
     open_timeout_s: float = 10.0
     grace_s: float = 2.0
+    local_listen: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tokens: str = ""
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
+        self.security.check(self.listen)
+        require(
+            not self.local_listen or self.local_listen.startswith("unix:"),
+            f"local_listen must be unix:PATH, not {self.local_listen!r}",
+        )
         self.check_model()
         require(1 <= self.sessions <= 4096, f"sessions must be between 1 and 4096, not {self.sessions}")
         require(self.capacity >= 0, f"capacity must be 0 (automatic) or more, not {self.capacity}")
@@ -55,6 +67,11 @@ class CloudSettings(EngineSettings):
         require(self.grace_s >= 0, "grace_s can't be negative")
         if self.replay:
             load_profile(self.replay)
+
+    @property
+    def security(self) -> Security:
+        """Who may reach this daemon, and how."""
+        return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure)
 
     @property
     def engine(self) -> EngineSettings:

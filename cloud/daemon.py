@@ -8,11 +8,14 @@ from cloud.config import CloudSettings
 from cloud.engine_client import EngineProcess
 from cloud.service import SpeculationService
 from cloud.streams import StreamTable
+from common.access import Scope
 from common.codec import SERVICE
 from common.errors import EngineDeadError
 from common.server import DaemonServer, run_daemon
 
 log = logging.getLogger("eventspec.cloud")
+
+_SCOPES = {"GetInfo": Scope.INFO, "Speculate": Scope.SPECULATE, "StreamVideo": Scope.VIDEO}
 
 
 class CloudDaemon:
@@ -27,8 +30,8 @@ class CloudDaemon:
             on_death=self._engine_died,
             on_notice=log.warning,
         )
-        self._service = SpeculationService(self._engine, self._streams, settings)
-        self._server = DaemonServer(SERVICE, settings.max_message_bytes)
+        self._server = DaemonServer(SERVICE, settings.max_message_bytes, settings.security, _SCOPES)
+        self._service = SpeculationService(self._engine, self._streams, settings, self._server.door)
         self.address = ""
 
     def _engine_died(self) -> None:
@@ -38,7 +41,9 @@ class CloudDaemon:
         """Load the target and listen. Raises ModelError, EngineError or SettingsError."""
         log.info("loading the target")
         await self._engine.start()
-        self.address = await self._server.start(self._service.handlers(), self._settings.listen)
+        self.address = await self._server.start(
+            self._service.handlers(), self._settings.listen, self._settings.local_listen
+        )
         info = self._engine.info
         log.info(
             "target %s (%s), %d sessions; engine process %s",

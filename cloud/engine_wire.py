@@ -7,6 +7,7 @@ An edge's message bears the time at which it came: it may have to wait for a pas
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -15,6 +16,7 @@ import numpy as np
 from cloud.messages import EngineMessage, Frames, OpenClip, Park, VideoFailed
 from common import codec
 from common.errors import MessageError
+from common.types import Open
 
 EDGE, CLIP, FRAMES, VIDEO_FAILED, PARK, STOP = "edge", "clip", "frames", "video_failed", "park", "stop"
 _FRAME_TYPES = {False: np.float32, True: np.uint8}  # pixels, or features as bytes
@@ -46,6 +48,8 @@ def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
             return pack(PARK, session_id)
         case OpenClip():
             return pack(CLIP, session_id)
+        case Open(client=client):
+            return pack(EDGE, session_id, time.monotonic(), client, body=codec.encode_edge_message(message))
         case _:
             return pack(EDGE, session_id, time.monotonic(), body=codec.encode_edge_message(message))
 
@@ -64,6 +68,7 @@ def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
         case "clip":
             return OpenClip()
         case "edge":
-            return codec.decode_edge_message(body)
+            message = codec.decode_edge_message(body)
+            return replace(message, client=extra[1]) if isinstance(message, Open) and len(extra) > 1 else message
         case _:
             raise MessageError(f"unknown engine message {kind!r}")

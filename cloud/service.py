@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import grpc
@@ -22,6 +23,7 @@ from cloud.messages import OpenClip, Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
 from cloud.video import VideoLimits
 from common import codec
+from common.door import Door, Principal
 from common.errors import (
     EventSpecError,
     LinkError,
@@ -33,15 +35,16 @@ from common.failures import failure_of
 from common.replay import load_profile
 from common.rpc import abort
 from common.sealing import METADATA, is_sealed, seal, unsealed
-from common.types import Close, Open
+from common.types import Close, Open, Opened
 from common.video import FeaturesHeader, VideoHeader
 
 
 class SpeculationService:
     """The handlers of `eventspec.v1.SpeculationService`."""
 
-    def __init__(self, engine: EngineClient, streams: StreamTable, settings: CloudSettings) -> None:
+    def __init__(self, engine: EngineClient, streams: StreamTable, settings: CloudSettings, door: Door) -> None:
         self._engine = engine
+        self._door = door
         self._streams = streams
         self._settings = settings
         self._draining = False
@@ -80,15 +83,19 @@ class SpeculationService:
         """One connection of one session."""
         requests, sealing = await _agree_on_seals(requests, context)
         try:
-            opening = await self._opening(requests)
+            principal = self._door.principal(context)
+            first = await self._opening(requests)
+            opening = _of(principal, first)
             stream = self._streams.attach(opening)
         except EventSpecError as error:
             yield sealing(codec.encode_cloud_message(failure_of(error)))
             return
         reader = asyncio.create_task(self._read(requests, stream, opening))
         try:
+            named = first.session_id == opening.session_id
             while (data := await stream.outbox.get()) is not None:
-                yield sealing(data)
+                yield sealing(data if named else _echoing(data, first.session_id))
+                named = True  # the first reply is the only one that has the id in it
         finally:
             reader.cancel()
             self._streams.detach(stream)
@@ -149,13 +156,16 @@ class SpeculationService:
         """A session's video: decode, pick and preprocess the target's frames, hand them to the engine."""
         requests, sealing = await _agree_on_seals(requests, context)
         try:
-            async with contextlib.aclosing(self._take_video(requests)) as replies:
+            principal = self._door.principal(context)
+            async with contextlib.aclosing(self._take_video(requests, principal)) as replies:
                 async for reply in replies:
                     yield sealing(reply)
         except EventSpecError as error:
             await abort(context, error)
 
-    async def _take_video(self, requests: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _take_video(
+        self, requests: AsyncIterator[bytes], principal: Principal
+    ) -> AsyncGenerator[bytes, None]:
         """Messages are read, and acknowledged, as they come, while those before them are decoded."""
         session_id, header, size = "", None, 0
         backlog = Backlog()
@@ -169,7 +179,7 @@ class SpeculationService:
                     if header is None:
                         if announced is None or not named:
                             raise MessageError("a video begins with its session id and header")
-                        session_id, header = named, announced
+                        session_id, header = principal.scoped(named), announced
                         backlog.start(self._decode(session_id, header, backlog))
                     if isinstance(header, VideoHeader) and header.acknowledge:
                         yield codec.encode_video_acknowledgement(size)
@@ -223,6 +233,22 @@ class SpeculationService:
                 raise
             if frames is not None:
                 await self._engine.send(session_id, frames)
+
+
+def _of(principal: Principal, opening: Open) -> Open:
+    """The opening under ids that are the principal's own: nobody else's token meets its session or clip."""
+    scoped = principal.scoped
+    return replace(
+        opening, session_id=scoped(opening.session_id), clip=scoped(opening.clip), client=principal.client
+    )
+
+
+def _echoing(data: bytes, session_id: str) -> bytes:
+    """A first reply with the id that the edge has chosen."""
+    message = codec.decode_cloud_message(data)
+    if isinstance(message, Opened):
+        return codec.encode_cloud_message(replace(message, session_id=session_id))
+    return data
 
 
 async def _agree_on_seals(

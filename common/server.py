@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from typing import Protocol
 
 import grpc
@@ -11,38 +12,77 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from common.access import Scope
+from common.door import Door
 from common.errors import SettingsError
 from common.rpc import channel_options
+from common.security import Security, TlsFiles
+from common.tls import server_credentials
+
+HEALTH = {f"/{health.SERVICE_NAME}/{method}": None for method in ("Check", "Watch", "List")}
 
 
 class DaemonServer:
     """A grpc.aio server for one service, with the standard health and reflection services beside it."""
 
-    def __init__(self, service: str, max_message_bytes: int) -> None:
-        self._service = service
-        self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=channel_options(max_message_bytes))
+    def __init__(
+        self,
+        service: str,
+        max_message_bytes: int,
+        security: Security | None = None,
+        scopes: Mapping[str, Scope] | None = None,
+    ) -> None:
+        """Prepare.
 
-    async def start(self, handlers: grpc.GenericRpcHandler, listen: str) -> str:
-        """Listen and serve; returns the address, with the port that was chosen if port 0 was asked for.
+        Args:
+            service: full name of the service.
+            max_message_bytes: largest message that is taken.
+            security: who may reach it, and how. None: anybody on this machine.
+            scopes: the scope that a call of each method must have, by the method's name; others need `Scope.INFO`.
 
         Raises:
-            SettingsError: the address can't be listened on.
+            SettingsError: the token file makes no sense.
         """
+        self._service = service
+        self._security = security or Security()
+        self._health = health.aio.HealthServicer()
+        paths = {f"/{service}/{method}": scope for method, scope in (scopes or {}).items()}
+        self.door = Door({**HEALTH, **paths}, self._security.tokens, certificates=bool(self._security.tls.ca))
+        self._server = grpc.aio.server(
+            interceptors=self.door.interceptors(), options=channel_options(max_message_bytes)
+        )
+
+    async def start(self, handlers: grpc.GenericRpcHandler, listen: str, local: str = "") -> str:
+        """Listen and serve; returns the address, with the port that was chosen if port 0 was asked for.
+
+        `local` is a second address, a unix socket, for health checks and the like on this machine; never TLS.
+
+        Raises:
+            SettingsError: the address can't be listened on, or not without TLS, or a file of TLS makes no sense.
+        """
+        self._security.check(listen)
         self._server.add_generic_rpc_handlers((handlers,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (self._service, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            raise SettingsError(
-                f"can't listen on {listen}: is another daemon there? Choose another --listen"
-            ) from error
+        port = self._bind(listen, self._security.tls)
+        if local:
+            self._bind(local, TlsFiles())
+        self._security.warn(listen)
         await self._server.start()
         for name in ("", self._service):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+
+    def _bind(self, address: str, tls: TlsFiles) -> int:
+        try:
+            if tls.cert and not address.startswith("unix:"):
+                return int(self._server.add_secure_port(address, server_credentials(tls)))
+            return int(self._server.add_insecure_port(address))
+        except RuntimeError as error:
+            raise SettingsError(
+                f"can't listen on {address}: is another daemon there? Choose another --listen"
+            ) from error
 
     async def stop(self, grace_s: float) -> None:
         """Say that it isn't serving any more, give running calls a moment, end them."""

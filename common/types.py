@@ -150,7 +150,8 @@ class Open:
     """First message of every stream. A resume names its epoch (> 0) and the committed tokens that the edge holds.
 
     `clip` names the clip that the question is about, if its video was streamed ahead. `frames` are the numbers of the
-    frames that the answer is about, where that was told before.
+    frames that the answer is about, where that was told before. `client` doesn't travel: it is whose share the session
+    takes, as the cloud's front has found out.
     """
 
     session_id: str
@@ -165,6 +166,7 @@ class Open:
     wire_version: int = WIRE_VERSION
     clip: str = ""
     frames: tuple[int, ...] = ()
+    client: str = ""
 
     @property
     def resume(self) -> bool:

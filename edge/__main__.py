@@ -87,6 +87,33 @@ def serve(
             "(it says only pieces that both have). [text]"
         ),
     ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(help="Certificate of --listen (PEM, chain behind it); followed when it changes.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Its private key (PEM, no passphrase).")] = None,
+    tls_ca: Annotated[
+        str | None, typer.Option(help="CA (PEM) that askers must have a certificate of: mutual TLS. [none]")
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option(help="File of tokens that askers must have one of (scope ask). [none]")
+    ] = None,
+    cloud_ca: Annotated[
+        str | None, typer.Option(help="CA (PEM) of the cloud's certificate, or `system`: TLS to the cloud. [no TLS]")
+    ] = None,
+    cloud_cert: Annotated[
+        str | None, typer.Option(help="This edge's own certificate (PEM), where the cloud wants one. [none]")
+    ] = None,
+    cloud_key: Annotated[str | None, typer.Option(help="Its private key (PEM, no passphrase).")] = None,
+    cloud_name: Annotated[
+        str | None, typer.Option(help="Host name in the cloud's certificate, if not the address's.")
+    ] = None,
+    token_file: Annotated[
+        str | None, typer.Option(help="File with this edge's token for the cloud; followed when it changes. [none]")
+    ] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option("--insecure", help="Listen beyond this machine, and send the token, even without TLS."),
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -145,12 +172,17 @@ def ask(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with the answer and all figures.")
     ] = False,
+    edge_ca: Annotated[str, typer.Option(help="CA (PEM) of the edge daemon's certificate. [no TLS]")] = "",
+    edge_cert: Annotated[str, typer.Option(help="A certificate of one's own, where it wants one.")] = "",
+    edge_key: Annotated[str, typer.Option(help="Its private key.")] = "",
+    token_file: Annotated[str, typer.Option(help="File with a token for the edge daemon.")] = "",
 ) -> None:
     """Ask the edge daemon about a recording and its video; the answer streams.
 
     On a terminal, text in ⟨brackets⟩ is provisional: the drafter's, not yet confirmed by the cloud.
     """
     from common.ask import AskRequest, Mode
+    from common.security import Reach
     from common.types import Pace, SamplingParams
 
     try:
@@ -176,7 +208,7 @@ def ask(
         draft_length=draft_length,
         window_start_us=window_start_us,
     )
-    _run_ask(edge, request, as_json)
+    _run_ask(edge, request, as_json, Reach(edge_ca, edge_cert, edge_key, token_file=token_file))
 
 
 @app.command()
@@ -196,13 +228,20 @@ def watch(
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
+    edge_ca: Annotated[str, typer.Option(help="CA (PEM) of the edge daemon's certificate. [no TLS]")] = "",
+    edge_cert: Annotated[str, typer.Option(help="A certificate of one's own, where it wants one.")] = "",
+    edge_key: Annotated[str, typer.Option(help="Its private key.")] = "",
+    token_file: Annotated[str, typer.Option(help="File with a token for the edge daemon.")] = "",
 ) -> None:
     """Stream a clip to the cloud before its questions come, so that they find it prefilled; then ask about it.
 
     Example: eventspec-edge watch --events clip.h5 --video clip.mp4 --realtime "What moves?" "How many are there?"
     """
     from common.ask import AskRequest, Mode, WatchRequest
+    from common.security import Reach
     from edge.watch_cli import run_watch
+
+    reach = Reach(edge_ca, edge_cert, edge_key, token_file=token_file)
 
     _check_range("max-tokens", max_tokens, 2**31)
     _check_range("window-start-us", window_start_us, 2**63)
@@ -217,9 +256,9 @@ def watch(
         if not as_json:
             typer.echo(f"> {question}")
         ask = AskRequest(question=question, mode=Mode(mode.value), max_tokens=max_tokens, watch=watch_id)
-        _run_ask(edge, ask, as_json)
+        _run_ask(edge, ask, as_json, reach)
 
-    run_watch(edge, request, questions or [], ask_about)
+    run_watch(edge, request, questions or [], ask_about, reach)
 
 
 def _check_range(name: str, value: int, limit: int) -> None:
@@ -236,7 +275,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _run_ask(address: str, request: Any, as_json: bool) -> None:
+def _run_ask(address: str, request: Any, as_json: bool, reach: Any) -> None:
     import json
 
     from common.ask import Notice, Report
@@ -244,7 +283,7 @@ def _run_ask(address: str, request: Any, as_json: bool) -> None:
     from edge.display import make_display, summary
 
     if as_json:
-        for event in ask_daemon(address, request):
+        for event in ask_daemon(address, request, reach):
             if isinstance(event, Report):
                 typer.echo(json.dumps(event.values))
             elif isinstance(event, Notice):
@@ -252,7 +291,7 @@ def _run_ask(address: str, request: Any, as_json: bool) -> None:
         return
     display, report = make_display(), None
     try:
-        for event in ask_daemon(address, request):
+        for event in ask_daemon(address, request, reach):
             display.show(event)
             report = event if isinstance(event, Report) else report
     finally:
@@ -264,14 +303,21 @@ def _run_ask(address: str, request: Any, as_json: bool) -> None:
 @app.command()
 def status(
     edge: Annotated[str, typer.Option(help="Address of the edge daemon.")] = "127.0.0.1:50052",
+    edge_ca: Annotated[str, typer.Option(help="CA (PEM) of the edge daemon's certificate. [no TLS]")] = "",
+    edge_cert: Annotated[str, typer.Option(help="A certificate of one's own, where it wants one.")] = "",
+    edge_key: Annotated[str, typer.Option(help="Its private key.")] = "",
+    token_file: Annotated[str, typer.Option(help="File with a token for the edge daemon.")] = "",
 ) -> None:
     """Ask the edge daemon how it is; prints JSON."""
     import dataclasses
     import json
 
+    from common.security import Reach
     from edge.asking import daemon_status
 
-    typer.echo(json.dumps(dataclasses.asdict(daemon_status(edge))))
+    typer.echo(
+        json.dumps(dataclasses.asdict(daemon_status(edge, Reach(edge_ca, edge_cert, edge_key, token_file=token_file))))
+    )
 
 
 def main() -> None:

@@ -9,19 +9,24 @@ import grpc
 from common import codec
 from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchState
 from common.errors import LinkError
+from common.reach import Reaching
 from common.rpc import channel_options, error_of_status
+from common.security import Reach
+
+_IN_CLEAR = Reach()
 
 
-def ask_daemon(address: str, ask: AskRequest) -> Iterator[AskEvent]:
+def ask_daemon(address: str, ask: AskRequest, reach: Reach = _IN_CLEAR) -> Iterator[AskEvent]:
     """The answer's events; the last one is its report.
 
     Raises:
         LinkError: no daemon at `address`.
         EventSpecError: what the daemon says is wrong.
     """
-    with grpc.insecure_channel(address, options=channel_options()) as channel:
+    reaching = _reaching(address, reach)
+    with reaching.channel(address, channel_options()) as channel:
         call = channel.unary_stream(f"/{codec.EDGE_SERVICE}/Ask")
-        stream = call(codec.encode_ask(ask))
+        stream = call(codec.encode_ask(ask), metadata=reaching.metadata())
         try:
             for data in stream:
                 yield codec.decode_ask_event(data)
@@ -31,15 +36,17 @@ def ask_daemon(address: str, ask: AskRequest) -> Iterator[AskEvent]:
             stream.cancel()
 
 
-def watch_daemon(address: str, watch: WatchRequest) -> Generator[WatchState, None, None]:
+def watch_daemon(address: str, watch: WatchRequest, reach: Reach = _IN_CLEAR) -> Generator[WatchState, None, None]:
     """How the watch comes on; it lasts until the generator is closed.
 
     Raises:
         LinkError: no daemon at `address`.
         EventSpecError: what the daemon says is wrong.
     """
-    with grpc.insecure_channel(address, options=channel_options()) as channel:
-        stream = channel.unary_stream(f"/{codec.EDGE_SERVICE}/Watch")(codec.encode_watch(watch))
+    reaching = _reaching(address, reach)
+    with reaching.channel(address, channel_options()) as channel:
+        call = channel.unary_stream(f"/{codec.EDGE_SERVICE}/Watch")
+        stream = call(codec.encode_watch(watch), metadata=reaching.metadata())
         try:
             for data in stream:
                 yield codec.decode_watch_state(data)
@@ -49,14 +56,21 @@ def watch_daemon(address: str, watch: WatchRequest) -> Generator[WatchState, Non
             stream.cancel()
 
 
-def daemon_status(address: str) -> EdgeStatus:
+def daemon_status(address: str, reach: Reach = _IN_CLEAR) -> EdgeStatus:
     """How the daemon at `address` is. Raises LinkError if there is none."""
-    with grpc.insecure_channel(address, options=channel_options()) as channel:
+    reaching = _reaching(address, reach)
+    with reaching.channel(address, channel_options()) as channel:
         call = channel.unary_unary(f"/{codec.EDGE_SERVICE}/Status")
         try:
-            return codec.decode_status(call(codec.encode_status_request(), timeout=5.0))
+            reply = call(codec.encode_status_request(), timeout=5.0, metadata=reaching.metadata())
+            return codec.decode_status(reply)
         except grpc.RpcError as error:
             raise _explained(error, address) from error
+
+
+def _reaching(address: str, reach: Reach) -> Reaching:
+    reach.check(address)
+    return Reaching(reach)
 
 
 def _explained(error: grpc.RpcError, address: str) -> Exception:

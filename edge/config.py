@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.replay import load_profile
+from common.security import Reach, Security, TlsFiles
 from common.settings import ModelSettings, check_address, require
 from edge.forms import DraftForm
 from edge.session import SessionSettings
@@ -30,10 +31,22 @@ class EdgeSettings(ModelSettings):
     draft_form: str = "ids"
     target_tokenizer: str = ""
     across: str = "text"
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    tokens: str = ""
+    cloud_ca: str = ""
+    cloud_cert: str = ""
+    cloud_key: str = ""
+    cloud_name: str = ""
+    token_file: str = ""
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
         check_address("cloud", self.cloud)
+        self.security.check(self.listen)
+        self.reach.check(self.cloud)
         self.check_model()
         require(1 <= self.max_ahead <= 256, f"max_ahead must be between 1 and 256, not {self.max_ahead}")
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
@@ -50,6 +63,16 @@ class EdgeSettings(ModelSettings):
         require(self.across in ways, f"across must be one of {', '.join(ways)}, not {self.across}")
         if self.replay:
             load_profile(self.replay)
+
+    @property
+    def reach(self) -> Reach:
+        """How the cloud is reached."""
+        return Reach(self.cloud_ca, self.cloud_cert, self.cloud_key, self.cloud_name, self.token_file, self.insecure)
+
+    @property
+    def security(self) -> Security:
+        """Who may reach this daemon, and how."""
+        return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure)
 
     @property
     def has_vision(self) -> bool:

@@ -7,6 +7,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from common.access import Scope
 from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
 from common.server import DaemonServer, run_daemon
@@ -19,6 +20,8 @@ from edge.worker import DraftingThread
 
 log = logging.getLogger("eventspec.edge")
 
+_SCOPES = {"Ask": Scope.ASK, "Watch": Scope.ASK, "Status": Scope.INFO}
+
 
 class EdgeDaemon:
     """Everything that runs in the edge process."""
@@ -27,8 +30,8 @@ class EdgeDaemon:
         self._settings = settings
         self._thread = DraftingThread()
         self._files = ThreadPoolExecutor(max_workers=2, thread_name_prefix="files")
-        self._link = GrpcLink(LinkSettings(settings.cloud, settings.max_message_bytes))
-        self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes)
+        self._link = GrpcLink(LinkSettings(settings.cloud, settings.max_message_bytes, settings.reach))
+        self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes, settings.security, _SCOPES)
         self.address = ""
 
     async def start(self) -> None:

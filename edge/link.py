@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,8 +17,10 @@ import grpc
 
 from common import codec
 from common.errors import EventSpecError, LinkError
+from common.reach import Reaching
 from common.rpc import channel_options, error_of_status
 from common.sealing import METADATA, is_sealed, seal, unseal
+from common.security import Reach
 from common.types import CloudMessage, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.channel import Channel, watchful
@@ -139,10 +141,11 @@ def _retrieve(done: asyncio.Future[Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Where the cloud is, and the largest message."""
+    """Where the cloud is, the largest message, and how to reach it: TLS, token."""
 
     address: str
     max_message_bytes: int = 8 << 20
+    reach: Reach = field(default_factory=Reach)
 
 
 class GrpcLink:
@@ -150,26 +153,31 @@ class GrpcLink:
 
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
+        self._reaching = Reaching(settings.reach)
         options = channel_options(settings.max_message_bytes)
         self._drafts = Channel(partial(self._channel, watchful(options, quiet_s=0.5, answer_s=1.0)))
         self._video = Channel(partial(self._channel, watchful(options, quiet_s=2.0, answer_s=3.0)))
         self._pacing = PacedLink()
 
     def _channel(self, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(self.settings.address, options=options)
+        return self._reaching.aio_channel(self.settings.address, options)
+
+    def _metadata(self, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        return (*self._reaching.metadata(), *more)
 
     async def info(self, timeout: float) -> ServerInfo:
         """The cloud's capabilities and limits."""
         call = self._drafts.current.unary_unary(f"/{codec.SERVICE}/GetInfo")
         try:
-            return codec.decode_info(await call(codec.encode_info_request(), timeout=timeout))
+            reply = await call(codec.encode_info_request(), timeout=timeout, metadata=self._metadata())
+            return codec.decode_info(reply)
         except grpc.RpcError as error:
             raise error_of_status(error) from error
 
     async def open(self) -> GrpcStream:
         """Open a stream."""
         await self._drafts.connected()
-        call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=(METADATA,))
+        call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata(METADATA))
         return GrpcStream(call, sealed=True)
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
@@ -219,7 +227,8 @@ class GrpcLink:
 
         try:
             await self._video.connected()
-            call = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")(counted(), metadata=(METADATA,))
+            stream_video = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")
+            call = stream_video(counted(), metadata=self._metadata(METADATA))
             async for reply in call:
                 theirs = is_sealed(await call.initial_metadata())
                 received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)

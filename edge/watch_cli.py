@@ -12,6 +12,7 @@ import typer
 
 from common.ask import WatchRequest, WatchState
 from common.errors import EventSpecError, LinkError
+from common.security import Reach
 from edge.asking import watch_daemon
 
 
@@ -24,6 +25,7 @@ class Watching:
     show: Callable[[WatchState], None]
     state: WatchState | None = None
     error: EventSpecError | None = None
+    reach: Reach = field(default_factory=Reach)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def wait_for(self, wanted: Callable[[WatchState], bool]) -> WatchState:
@@ -43,7 +45,7 @@ class Watching:
     def listen(self, stop: threading.Event) -> None:
         """Take states in until told to stop."""
         try:
-            for state in watch_daemon(self.address, self.request):
+            for state in watch_daemon(self.address, self.request, self.reach):
                 if stop.is_set():
                     return
                 self.show(state)
@@ -59,9 +61,11 @@ class Watching:
 
 
 @contextmanager
-def watching(address: str, request: WatchRequest, show: Callable[[WatchState], None]) -> Iterator[Watching]:
+def watching(
+    address: str, request: WatchRequest, show: Callable[[WatchState], None], reach: Reach | None = None
+) -> Iterator[Watching]:
     """Watch a clip while the block runs."""
-    watch, stop = Watching(request, address, show), threading.Event()
+    watch, stop = Watching(request, address, show, reach=reach or Reach()), threading.Event()
     threading.Thread(target=watch.listen, args=(stop,), daemon=True).start()
     try:
         yield watch
@@ -69,12 +73,18 @@ def watching(address: str, request: WatchRequest, show: Callable[[WatchState], N
         stop.set()
 
 
-def run_watch(address: str, request: WatchRequest, questions: Sequence[str], ask: Callable[[str, str], None]) -> None:
+def run_watch(
+    address: str,
+    request: WatchRequest,
+    questions: Sequence[str],
+    ask: Callable[[str, str], None],
+    reach: Reach | None = None,
+) -> None:
     """Watch; ask the given questions once the whole clip is up, or else every line of the standard input.
 
     `ask` gets the watch's id and a question.
     """
-    with watching(address, request, _progress()) as watch:
+    with watching(address, request, _progress(), reach) as watch:
         if questions:
             state = watch.wait_for(lambda s: s.complete)
             for question in questions:

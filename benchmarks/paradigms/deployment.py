@@ -150,7 +150,9 @@ class Deployment:
         sessions = ["--sessions", str(self._layout.sessions)]
         if any(paradigm.states for paradigm in self._paradigms):
             sessions += ["--adapter", self._layout.adapter]
-        arguments = ["--listen", self._link.cloud_listen(), *models.flags(models.target), *sessions, *self._replay]
+        # the link's own network namespaces: nobody else is in them
+        where = ["--insecure", "--listen", self._link.cloud_listen()]
+        arguments = [*where, *models.flags(models.target), *sessions, *self._replay]
         return self._run("cloud", arguments, wrap=self._link.cloud_command)
 
     def _start_edge(self, name: str, *, states: bool) -> DaemonProcess:
@@ -168,6 +170,7 @@ class Deployment:
         models = self._layout.models
         settings: dict[str, Any] = {
             "listen": self._link.cloud_listen(),
+            "insecure": True,
             "cloud": self._cloud.address,
             "model": str(models.drafter or ""),
             "device": models.device,

@@ -110,7 +110,7 @@ class GatewayDaemon:
         self._thread = DraftingThread()
         self._files = ThreadPoolExecutor(max_workers=1)
         self._link = GatewayLink(LinkSettings(settings.cloud, settings.max_message_bytes))
-        self._server = DaemonServer(codec.EDGE_SERVICE, settings.max_message_bytes)
+        self._server = DaemonServer(codec.EDGE_SERVICE, settings.max_message_bytes, settings.security)
         self._drafter: DrafterModel | None = None
         self.address = ""
 

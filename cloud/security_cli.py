@@ -1,0 +1,103 @@
+"""`eventspec-cloud token` and `eventspec-cloud certs`: who may come in, and certificates to try TLS with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common.cli import make_app
+
+if TYPE_CHECKING:
+    from common.access import TokenEntry
+
+token_app = make_app("Tokens for edges: make new ones, list them, take them back. A daemon follows the file by itself.")
+
+_FILE = Annotated[Path, typer.Option(help="The daemon's token file; made if it isn't there.")]
+
+
+@token_app.command("new")
+def token_new(
+    principal: Annotated[str, typer.Argument(help="Who it is for: sessions, clips and limits are this name's.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="speculate, video, info, admin or ask; several times. [the first three]")
+    ] = None,
+    file: _FILE = Path("tokens.toml"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where the token itself goes, mode 0600. [the standard output]")
+    ] = None,
+    days: Annotated[float, typer.Option(help="Days until it expires; 0: never.")] = 0.0,
+) -> None:
+    """Make a token and add its hash to the file. The old ones stay valid: hand the new one out, then `token revoke`."""
+    from datetime import UTC, datetime, timedelta
+
+    from common.access import Scope, new_token, parse_scopes, render_tokens
+    from common.errors import SettingsError
+    from common.watched_file import write_private
+
+    entries = _entries(file) if file.exists() else ()
+    if not 0 <= days <= 36_500:
+        raise SettingsError(f"days must be between 0 and 36500, not {days}")
+    scopes = parse_scopes(scope or (Scope.SPECULATE.value, Scope.VIDEO.value, Scope.INFO.value))
+    expires = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0) if days else None
+    token, entry = new_token(principal, scopes, expires)
+    if out is not None:
+        write_private(out, token + "\n")
+    write_private(file, render_tokens([*entries, entry]))
+    if out is None:
+        typer.echo(token)
+    where = f"in {out}" if out is not None else "on the standard output"
+    typer.echo(f"token {entry.id} of {principal}: {where}; its hash is in {file}", err=True)
+
+
+@token_app.command("list")
+def token_list(file: _FILE = Path("tokens.toml")) -> None:
+    """What tokens there are: id, principal, scopes, expiry. Never the tokens: the file doesn't have them."""
+    for entry in _entries(file):
+        scopes = ",".join(sorted(scope.value for scope in entry.scopes))
+        until = f"{entry.expires:%Y-%m-%d %H:%M}" if entry.expires is not None else "never"
+        typer.echo(f"{entry.id}  {entry.principal:<24}  {scopes:<28}  expires {until}")
+
+
+@token_app.command("revoke")
+def token_revoke(
+    id: Annotated[str, typer.Argument(help="Of the token, as `token list` shows it.")],  # noqa: A002
+    file: _FILE = Path("tokens.toml"),
+) -> None:
+    """Take a token back: a daemon refuses new calls with it within a second. Running streams end with their answers."""
+    from common.access import render_tokens
+    from common.errors import SettingsError
+    from common.watched_file import write_private
+
+    entries = _entries(file)
+    kept = [entry for entry in entries if entry.id != id]
+    if len(kept) == len(entries):
+        raise SettingsError(f"there is no token {id} in {file}; `eventspec-cloud token list` shows them")
+    write_private(file, render_tokens(kept))
+    typer.echo(f"token {id} is revoked", err=True)
+
+
+def _entries(file: Path) -> tuple[TokenEntry, ...]:
+    from common.access import parse_tokens
+    from common.watched_file import WatchedFile
+
+    return parse_tokens(WatchedFile(file).read_text(), str(file))
+
+
+def certs(
+    out: Annotated[Path, typer.Option(help="Folder for the files; must not hold any of them yet.")] = Path("certs"),
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name or address at which edges reach the cloud; several times.")
+    ] = None,
+    edge: Annotated[list[str] | None, typer.Option(help="Name of an edge, for mutual TLS; several times.")] = None,
+    days: Annotated[int, typer.Option(help="Validity of the certificates.")] = 365,
+) -> None:
+    """Make a small certificate authority with certificates for a cloud and its edges: to try TLS, or for a closed pair.
+
+    Writes ca.pem, ca.key, cloud.pem, cloud.key, and EDGE.pem and EDGE.key for each edge. Keep ca.key off the daemons.
+    """
+    from common.certificates import write_authority
+
+    written = write_authority(out, hosts=host or ["localhost", "127.0.0.1"], edges=edge or [], days=days)
+    typer.echo("\n".join(str(path) for path in written))

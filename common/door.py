@@ -1,0 +1,148 @@
+"""The door of a daemon: who comes in, by token or client certificate, and what a call's scope must be.
+
+Without tokens and client certificates everybody may come in, as the same nameless principal; a daemon that is like that
+listens on loopback only, unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote
+
+import grpc
+import grpc.aio
+
+from common.access import Scope, TokenBook, bearer_token, require_scope
+from common.errors import AccessError, AuthenticationError
+from common.rpc import abort
+
+log = logging.getLogger("eventspec.access")
+
+_LOG_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls: the name that a token or certificate gives it (empty: nobody knows), and from which host."""
+
+    name: str = ""
+    host: str = ""
+
+    @property
+    def client(self) -> str:
+        """Whose share of this daemon a call uses: by name, else by host."""
+        return f"={self.name}" if self.name else f"@{self.host}"
+
+    def scoped(self, chosen_id: str) -> str:
+        """An id that this principal chose, so that no other principal's can ever be equal to it."""
+        if not self.name or not chosen_id:
+            return chosen_id
+        return hashlib.blake2b(f"{self.name}\0{chosen_id}".encode(), digest_size=16).hexdigest()
+
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+
+class Door:
+    """Decides about calls. `scopes` has the scope of each method by its path; others need `Scope.INFO`."""
+
+    def __init__(self, scopes: Mapping[str, Scope | None], tokens: str = "", *, certificates: bool = False) -> None:
+        """Read the token file, if there is one.
+
+        Raises:
+            SettingsError: it can't be read, or makes no sense.
+        """
+        self._scopes = scopes
+        self._book = TokenBook(tokens) if tokens else None
+        self._certificates = certificates
+        self._refused = 0
+        self._logged = float("-inf")
+
+    def interceptors(self) -> tuple[grpc.aio.ServerInterceptor, ...]:
+        """What a server must ask before each call."""
+        return (_DoorKeeper(self),) if self._book is not None else ()
+
+    def check(self, method: str, metadata: Metadata) -> None:
+        """Raise AccessError unless a call's token is for its method."""
+        scope = self._scopes.get(method, Scope.INFO)
+        if self._book is None or scope is None:
+            return
+        try:
+            require_scope(self._book.entry(bearer_token(metadata)), scope)
+        except AccessError as error:
+            self._count(method, error)
+            raise
+
+    def principal(self, context: grpc.aio.ServicerContext[Any, Any]) -> Principal:
+        """Who makes a call. Raises AuthenticationError if that must be known, and isn't."""
+        host = host_of(context.peer())
+        if self._book is not None:
+            metadata = cast("Metadata", context.invocation_metadata() or ())
+            return Principal(self._book.entry(bearer_token(metadata)).principal, host)
+        if self._certificates and not context.peer().startswith("unix:"):
+            return Principal(_certified_name(context), host)
+        return Principal("", host)
+
+    def _count(self, method: str, error: AccessError) -> None:
+        """Strangers don't fill the log."""
+        self._refused += 1
+        now = time.monotonic()
+        if now - self._logged >= _LOG_EVERY_S:
+            log.warning("refused %d calls; the last was %s: %s", self._refused, method, error)
+            self._logged, self._refused = now, 0
+
+
+def host_of(peer: str) -> str:
+    """The host in gRPC's name of a peer, such as `ipv4:10.0.0.7:53422`; a unix socket's is `local`."""
+    kind, _, rest = peer.partition(":")
+    if kind == "unix":
+        return "local"
+    return unquote(rest).rpartition(":")[0].strip("[]")
+
+
+def _certified_name(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    identity = context.auth_context()
+    for key in ("x509_common_name", "x509_subject_alternative_name"):
+        for value in identity.get(key, ()):
+            if value:
+                return str(value, "utf-8", "replace")
+    raise AuthenticationError("the client's certificate names nobody: give it a common name")
+
+
+class _DoorKeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        try:
+            metadata = cast("Metadata", handler_call_details.invocation_metadata or ())
+            self._door.check(str(handler_call_details.method), metadata)
+        except AccessError as error:
+            return _refusing(await continuation(handler_call_details), error)
+        return await continuation(handler_call_details)
+
+
+def _refusing(handler: grpc.RpcMethodHandler[Any, Any] | None, error: AccessError) -> Any:
+    """A handler of the same kind that ends every call; the refused one reads nothing of what is sent."""
+    if handler is None:
+        return None
+
+    async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        await abort(context, error)
+
+    if handler.request_streaming:
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.stream_unary_rpc_method_handler(refuse)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(refuse)
+    return grpc.unary_unary_rpc_method_handler(refuse)
