@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +106,23 @@ def test_making_a_base_image_explains_itself() -> None:
     shown = subprocess.run([DOCKER / "make-base.sh", "--help"], capture_output=True, text=True, check=True, timeout=10)
     assert "SUITE" in shown.stdout
     assert "set -" not in shown.stdout
+
+
+@pytest.mark.parametrize("service", ["cloud", "edge", "bench", "edge-net", "cloud-net", "wan"])
+def test_containers_have_a_read_only_root_and_no_rights_but_those_they_need(service: str) -> None:
+    composed = yaml.safe_load((DOCKER / "compose.yaml").read_text(encoding="utf-8"))["services"][service]
+    assert composed["read_only"] is True
+    assert composed["cap_drop"] == ["ALL"]
+    assert composed["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in composed
+    if service in ("cloud", "edge", "bench"):
+        assert "cap_add" not in composed
+        assert "\nUSER eventspec\n" in stages(service)["image"]
+
+
+def test_the_closed_pair_is_closed() -> None:
+    services = yaml.safe_load((DOCKER / "compose.tls.yaml").read_text(encoding="utf-8"))["services"]
+    cloud, edge = services["cloud"]["environment"], services["edge"]["environment"]
+    assert cloud["EVENTSPEC_CLOUD_INSECURE"] == "false"
+    assert {"EVENTSPEC_CLOUD_TLS_CERT", "EVENTSPEC_CLOUD_TLS_KEY", "EVENTSPEC_CLOUD_TOKENS"} <= set(cloud)
+    assert {"EVENTSPEC_EDGE_CLOUD_CA", "EVENTSPEC_EDGE_TOKEN_FILE"} <= set(edge)
