@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.alignment import alignment
 from benchmarks.commands.capacity import capacity
 from benchmarks.commands.compare import compare, replay
 from benchmarks.commands.latency import latency
@@ -69,6 +70,8 @@ app.command()(capacity)
 app.command()(latency)
 app.command()(simulate)
 app.command()(regret)
+app.command()(faults)
+app.command()(alignment)
 app.command()(report)
 
 

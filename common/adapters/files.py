@@ -21,6 +21,7 @@ from common.adapters.wide import WideAdapter
 from common.errors import ModelError
 from common.model_files import one_line, read_config
 from common.model_loading import as_device, as_dtype, fill
+from common.shipped import adapter_folder
 from common.video_llava import hash_weights
 
 AnyAdapter = Adapter | TokenAdapter
@@ -119,13 +120,15 @@ def save_adapter(adapter: AnyAdapter, folder: str | Path, *, dtype: torch.dtype 
 def load_adapter(
     folder: str | Path, *, dtype: torch.dtype | str = torch.float32, device: str | torch.device = "cpu"
 ) -> LoadedAdapter:
-    """The adapter in `folder`, whatever its level, ready to be used (no gradients, evaluation mode).
+    """The adapter in `folder` (or the shipped one of that name), whatever its level, ready to be used.
+
+    It needs no gradients and is in evaluation mode.
 
     Raises:
         ModelError: the folder is missing, broken, or holds something else; the message says what to do.
         SettingsError: dtype or device don't exist here.
     """
-    folder = Path(folder)
+    folder = adapter_folder(folder)
     kind, place = as_dtype(dtype), as_device(device)
     config = AdapterConfig.from_json(read_config(folder))
     state = _read(folder)

@@ -1,0 +1,132 @@
+"""`eventspec-bench alignment`: what each form of drafts is worth in the running pair."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmarks.commands.options import JsonOption, RepetitionsOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from benchmarks.alignment.ways import Way
+    from benchmarks.alignment.worth import Worth
+    from benchmarks.clips import ClipQuestion
+    from benchmarks.results import Run
+
+
+def alignment(
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option("--adapter", metavar="DIR", help="Adapter, by folder or name (may be given again). [tiny-L5F]"),
+    ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--form", help="Only this form (may be given again): hidden, int8, codes, mirror. [all]"),
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=1, help="Held-out clips, drawn for this run.")] = 20,
+    questions: Annotated[int, typer.Option(min=1, help="Questions about each.")] = 3,
+    draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive.")] = 5,
+    pace: Annotated[str, typer.Option(help="eager or patient.")] = "patient",
+    repetitions: RepetitionsOption = 1,
+    threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Acceptance by word class, tokens a verification, bytes and time of each form of drafts, on held-out clips.
+
+    Each way has daemons of its own; every question is asked of all of them in turn. Status 1 if answers differ.
+    """
+    from tempfile import TemporaryDirectory
+
+    from benchmarks.alignment.clips import held_out_clips
+    from benchmarks.alignment.ways import serving, ways_of
+    from benchmarks.alignment.worth import worth_of
+    from benchmarks.paradigms.losslessness import differences
+    from benchmarks.report.word_classes import shipped_classifier
+    from common.types import Pace
+
+    ways = ways_of(adapter or ["tiny-L5F"], form or [])
+    with TemporaryDirectory(prefix="eventspec-clips-") as folder:
+        clips = held_out_clips(Path(folder), scenes, questions)
+        with serving(ways, threads) as edges:
+            runs = _ask_all(edges, clips, Pace(pace), draft_length, repetitions)
+    every = [run for rows in runs.values() for run in rows]
+    wrong, classify = differences(every), shipped_classifier(every)
+    found = [worth_of(way.label, runs[way], runs[ways[0]], classify) for way in ways]
+    if as_json:
+        about = {"scenes": scenes, "questions": len(clips), "pace": pace, "draft_length": draft_length}
+        body = {**about, "identical": not wrong, "ways": [worth.as_dict() for worth in found]}
+        typer.echo(json.dumps(body))
+    else:
+        _print(found, [str(one) for one in wrong])
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _ask_all(
+    edges: Mapping[Way, str], clips: Sequence[ClipQuestion], pace: Any, draft_length: int, repetitions: int
+) -> dict[Way, list[Run]]:
+    from rich.console import Console
+    from rich.progress import track
+
+    from benchmarks.asking import ask_clip
+    from benchmarks.results import run_of_report
+    from common.ask import Mode
+
+    ways = list(edges)
+    runs: dict[Way, list[Run]] = {way: [] for way in ways}
+    for way in ways:  # each daemon's first answer is slower
+        ask_clip(edges[way], clips[0], Mode.STREAM_TO_CLOUD, pace=pace, draft_length=draft_length)
+    turns = [(number, at) for number in range(repetitions) for at in range(len(clips))]
+    for number, at in track(turns, "asking", console=Console(stderr=True), transient=True):
+        clip, first = clips[at], (at + number) % len(ways)
+        for way in (*ways[first:], *ways[:first]):
+            report = ask_clip(edges[way], clip, Mode.STREAM_TO_CLOUD, pace=pace, draft_length=draft_length)
+            known = {"clip": clip.clip, "question": clip.question, "repetition": number, "expected": clip.expected}
+            runs[way].append(run_of_report(report, paradigm="stream_to_cloud", link={}, backend="loopback", **known))
+    return runs
+
+
+def _print(found: Sequence[Worth], wrong: Sequence[str]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from benchmarks.commands.tables import make_console
+
+    console = make_console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("drafts", no_wrap=True)
+    for name in ("accepted", "of", "tokens a\nverification", "passes\na token", "bytes a\ntoken", "time\nx ids"):
+        table.add_column(name, justify="right")
+    for one in found:
+        table.add_row(
+            one.label,
+            _text(one.acceptance, ".1%"),
+            str(one.checked),
+            _text(one.mean_length, ".2f"),
+            _text(one.passes_a_token, ".3f"),
+            _text(one.bytes_a_token, ".0f"),
+            _text(one.time_ratio, ".2f"),
+        )
+    console.print(table)
+    for title, counts in (("class of word", "by_class"), ("place in the draft", "by_place")):
+        console.print(_counts(title, found, counts))
+    console.print("\n".join(wrong) if wrong else "all answers identical")
+
+
+def _counts(title: str, found: Sequence[Worth], which: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title, *(one.label for one in found), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in sorted({name for one in found for name in getattr(one, which)}):
+        cells = [getattr(one, which).get(name) for one in found]
+        table.add_row(name, *(f"{cell[0] / cell[1]:.1%} of {cell[1]}" if cell else "-" for cell in cells))
+    return table
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
