@@ -1,6 +1,6 @@
 """Text to ids and back, over the `tokenizers` library alone: it imports neither torch nor transformers.
 
-Both models of a pair have the same vocabulary; `Tokenizer.hash` is what the two sides compare. Ids that a
+`Tokenizer.hash` is what the two sides compare: whether both models of a pair have the same vocabulary. Ids that a
 model adds behind its vocabulary (Video-LLaVA's `<image>`, `<video>`, `<pad>`) aren't part of it.
 """
 

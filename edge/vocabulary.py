@@ -161,7 +161,7 @@ class _Across:
         spelled = self.words.own.spell(text)
         self.lost = spelled is None
         if spelled is not None:
-            same = _common(self.own, spelled)
+            same = max(0, min(_common(self.own, spelled), len(spelled) - 1))  # the next draft needs one to go on from
             self.drafter.replace(same, spelled[same:])
             self._hold(spelled)
 

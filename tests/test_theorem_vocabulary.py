@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,9 @@ from cloud.video import sampled_indices
 from common.shipped import shipped_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.types import Pace, SamplingParams
+from common.vocabulary import Spelling
 from edge.answering import DrafterModel
-from edge.eventgpt import EventGPT
+from edge.eventgpt import EventGPT, prompt_ids
 from edge.events import raster
 from edge.vocabularies import vocabularies
 from edge.vocabulary import Way
@@ -30,7 +30,7 @@ from training.world.render import frame_times, render_rgb
 from training.world.scenes import sample_scene
 
 SAMPLED = SamplingParams(1.2, top_p=0.95, seed=4)
-QUESTIONS = 4
+QUESTIONS = 3
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,6 @@ async def test_the_answer_is_the_targets(
 ) -> None:
     model = drafter(other, target, way)
     engine = engine_with(target, None)
-    drafted = accepted = 0
     for number, (case, drawn) in enumerate(pairs):
         for sampling in (SamplingParams(), SAMPLED):
             asked = replace(case, sampling=sampling)
@@ -89,6 +88,37 @@ async def test_the_answer_is_the_targets(
                 assert answer == await InProcess(engine_with(target, None), target, None).answer(asked, [])
             assert one.drafts
             assert all(draft.token_ids for draft in one.drafts)
-            drafted += sum(len(draft.token_ids) for draft in one.drafts)
-    print(way, drafted, accepted)
     engine.check_integrity()
+
+
+@pytest.mark.parametrize("way", list(Way), ids=[way.value for way in Way])
+def test_a_drafter_taken_back_drafts_like_a_new_one(
+    way: Way, target: VideoLlavaTarget, other: tuple[EventGPT, Tokenizer], pairs: list[tuple[Case, list[Any]]]
+) -> None:
+    """Whatever was committed: a word, half of one, half of a character, letters that no word is made of."""
+    model = drafter(other, target, way)
+    case, drawn = pairs[0]
+    prompt = prompt_ids(case.question, model.tokenizer, model.model.config.prompt_template)
+    spelling = Spelling(model.words)
+    circle = spelling.spell(b" The circle")
+    cafe = spelling.spell(" café".encode())
+    assert circle is not None and cafe is not None
+    drafting = _fresh(model, prompt, drawn)
+    answer: list[int] = []
+    for committed in (circle, spelling.spell(b" tri"), cafe[:-1], cafe[-1:], spelling.spell(b" xyz")):
+        assert committed is not None
+        drafting.draft(5)
+        drafting.commit(len(answer), committed)
+        answer += committed
+        new = _fresh(model, prompt, drawn)
+        new.commit(0, answer)
+        assert drafting.draft(4) == new.draft(4)
+        drafting.commit(len(answer), [*committed[:1], 0])  # and away from what both have drafted
+        drafting.commit(len(answer), spelling.spell(b" zz") or [])
+        answer += spelling.spell(b" zz") or []
+
+
+def _fresh(model: DrafterModel, prompt: list[int], drawn: list[Any]) -> Any:
+    one = model.new(SamplingParams(), 64)
+    one.prefill(prompt, drawn)
+    return model.adapted(one, one)

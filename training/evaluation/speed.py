@@ -64,6 +64,16 @@ class _Stepper:
         return logits
 
 
+def pass_cost(learner: Learner, tokens: int, prefix: int = 150, rounds: int = 60) -> float:
+    """Median milliseconds of processor time of a pass over `tokens` tokens behind `prefix`, and its last logits."""
+    stepper, found = _Stepper(learner, prefix), []
+    for _ in range(rounds):
+        began = time.thread_time()
+        stepper.step(tokens)
+        found.append(time.thread_time() - began)
+    return sorted(found)[rounds // 2] * 1e3
+
+
 def measure_times(target: TargetLearner, drafter: DrafterLearner, draft: int, rounds: int = 30) -> Times:
     """Milliseconds of both models' stages, medians of turns: prefill with vision, a token, a verification."""
     costs = measure_costs(target, drafter, rounds)

@@ -26,6 +26,28 @@ def other_drafter(
     run_other_drafter(data_folder, out, seed, threads, limit)
 
 
+def vocabularies(
+    other: Annotated[
+        Path | None, typer.Option(help="Folder of a drafter with another vocabulary. [the shipped one]")
+    ] = None,
+    scenes: Annotated[int, typer.Option(min=1, help="Number of held-out scenes.")] = 200,
+    ways: Annotated[
+        list[str] | None, typer.Option("--across", help="text or pieces; name it again for more. [both]")
+    ] = None,
+    json_out: Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    pair: Annotated[Path | None, typer.Option(help="Folder of a packed pair; without it, the shipped one.")] = None,
+) -> None:
+    """Measure drafting across vocabularies against the pair's shared one, on held-out scenes.
+
+    Acceptance by class of word, tokens a verification, what the drafter says for them, and decode time.
+    """
+    from training.vocabulary.commands import run_vocabularies
+
+    run_vocabularies(other, scenes, ways or ["text", "pieces"], json_out, threads, pair)
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command()(other_drafter)
+    app.command()(vocabularies)

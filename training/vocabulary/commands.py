@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
+from rich.table import Table
 
-from training.commands import follow
+from common.shipped import shipped_drafter, shipped_other_drafter, shipped_target
+from common.tokenizer import Tokenizer
+from edge.answering import DrafterModel
+from edge.eventgpt import EventGPT
+from edge.vocabulary import Way
+from training.commands import follow, progress_bar
+from training.evaluation.speed import pass_cost
+from training.export import load_exported
+from training.models import TargetLearner
 from training.vocabulary.drafter import OTHER_PLAN, export_other, other_trainer
+from training.vocabulary.measure import LENGTHS, Tally, compare, models_of
 
 
 def run_other_drafter(data: Path, out: Path, seed: int, threads: int, limit: int | None) -> None:
@@ -21,3 +33,65 @@ def run_other_drafter(data: Path, out: Path, seed: int, threads: int, limit: int
         follow(trainer, console, limit)
     export_other(out, out / "drafter")
     console.print(f"the drafter is in {out / 'drafter'}")
+
+
+def run_vocabularies(
+    other: Path | None, scenes: int, ways: list[str], json_out: Path | None, threads: int, pair: Path | None
+) -> None:
+    """Measure drafting across vocabularies on held-out scenes."""
+    torch.set_num_threads(threads)
+    target_folder, drafter_folder = (
+        (pair / "target", pair / "drafter") if pair else (shipped_target(), shipped_drafter())
+    )
+    target = load_exported("target", target_folder)
+    assert isinstance(target, TargetLearner)
+    words = Tokenizer.from_folder(target_folder)
+    shared, another = (_drafter(folder) for folder in (drafter_folder, other or shipped_other_drafter()))
+    models = models_of(shared, another, words, [Way(way) for way in ways])
+    with progress_bar() as bar:
+        task = bar.add_task("held-out scenes", total=scenes)
+        tallies = compare(target, words, models, scenes, lambda done: bar.update(task, completed=done))
+    token_ms, verify_ms = pass_cost(target, 1), {length: pass_cost(target, length + 1) for length in LENGTHS}
+    values = {name: _with_ratios(tally, token_ms, verify_ms) for name, tally in tallies.items()}
+    _show(values, models, words.vocab_size)
+    if json_out is not None:
+        json_out.write_text(json.dumps({"token_ms": token_ms, "verify_ms": verify_ms, "ways": values}, indent=2) + "\n")
+
+
+def _drafter(folder: Path) -> DrafterModel:
+    return DrafterModel(folder.name, EventGPT.from_pretrained(folder), Tokenizer.from_folder(folder))
+
+
+def _with_ratios(tally: Tally, token_ms: float, verify_ms: dict[int, float]) -> dict[str, Any]:
+    """The tally's values, and time without over time with drafts, behind the prefill: draft, verify, draft, ..."""
+    values = tally.as_json()
+    for length, row in values["by_draft_length"].items():
+        a_token = row["drafting_ms_a_token"] + verify_ms[int(length)] / row["tokens_a_verification"]
+        row["decode_ratio"] = token_ms / a_token
+    return values
+
+
+def _show(values: dict[str, dict[str, Any]], models: dict[str, DrafterModel], size: int) -> None:
+    console = Console()
+    model = next((model for model in models.values() if model.across is not None), None)
+    if model is not None and model.across is not None:
+        twins = len(model.across.twins)
+        console.print(f"{twins} of the drafter's {model.tokenizer.vocab_size} pieces are the target's ({size}), too")
+    table = Table("drafts by", "acceptance", *(f"{n}: {head}" for n in LENGTHS for head in ("tokens", "said", "ratio")))
+    for name, row in values.items():
+        cells = [row["by_draft_length"][str(n)] for n in LENGTHS]
+        numbers = [
+            f"{cell[key]:.2f}"
+            for cell in cells
+            for key in ("tokens_a_verification", "drafter_tokens_a_token", "decode_ratio")
+        ]
+        table.add_row(name, f"{row['acceptance']:.2%}", *numbers)
+    console.print(table)
+    console.print(
+        "with drafts of n tokens: tokens a verification, tokens that the drafter says for each, decode time ratio"
+    )
+    kinds = sorted({kind for row in values.values() for kind in row["acceptance_by_class"]})
+    table = Table("class of word", *values)
+    for kind in kinds:
+        table.add_row(kind, *(f"{row['acceptance_by_class'].get(kind, 0.0):.1%}" for row in values.values()))
+    console.print(table)
