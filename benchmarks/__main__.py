@@ -17,6 +17,7 @@ from benchmarks.commands.latency import latency
 from benchmarks.commands.regret import regret
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
+from benchmarks.faults.command import faults
 from benchmarks.link.commands import app as link_app
 from benchmarks.report.command import report
 from benchmarks.simulation.commands import simulate

@@ -54,6 +54,10 @@ def serve(
     resume_ttl_s: Annotated[
         float | None, typer.Option(help="Seconds that a lost session is kept for its edge to come back. [60]")
     ] = None,
+    step_timeout_s: Annotated[
+        float | None,
+        typer.Option(help="Longest step, in seconds; an engine that takes longer is killed and restarted; 0: any. [60]"),
+    ] = None,
     grace_s: Annotated[
         float | None, typer.Option(help="Seconds that running answers get to end at shutdown. [2]")
     ] = None,

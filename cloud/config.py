@@ -15,6 +15,8 @@ class EngineSettings(ModelSettings):
 
     `replay`: a profile of stage times that every stage is padded to (`common/replay.py`); empty for none.
     `adapter`: the folder of one that drafts of hidden states go through; empty for none.
+    `step_timeout_s`: an engine whose step takes longer is killed and started again; 0 for never.
+    `faults`: a folder for the fault suite's orders (`cloud/fault_hooks.py`); empty, and no flag, for everybody else.
     """
 
     sessions: int = 8
@@ -28,6 +30,8 @@ class EngineSettings(ModelSettings):
     max_video_bytes: int = 256 << 20
     replay: str = ""
     adapter: str = ""
+    step_timeout_s: float = 60.0
+    faults: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class CloudSettings(EngineSettings):
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.max_video_bytes >= 1, "max_video_bytes must be positive")
         require(self.max_video_frames >= 1, "max_video_frames must be positive")
+        require(self.step_timeout_s >= 0, "step_timeout_s can't be negative")
         require(self.resume_ttl_s >= 0, "resume_ttl_s can't be negative")
         require(self.open_timeout_s > 0, "open_timeout_s must be positive")
         require(self.grace_s >= 0, "grace_s can't be negative")

@@ -9,7 +9,7 @@ tensor work is behind `Runner`, which also says how long it took.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from cloud.messages import EngineMessage, Frames, OpenClip, Output, Park, VideoF
 from cloud.runner import DraftStates, PromptShape, Runner, Work
 from cloud.scheduler import Budget, Scheduled, next_due, schedule
 from cloud.session import Session
+from cloud.state_page import Held
 from common.errors import CapacityError, EngineError, EventSpecError, MismatchError, PromptError
 from common.failures import failure_of
 from common.types import (
@@ -39,6 +40,7 @@ from common.types import (
     StateEncoding,
 )
 
+_SHORTEST_LEASE_S = 10.0
 _NO_QUESTION = "?"  # stands in a clip's prompt until somebody asks
 
 
@@ -81,6 +83,9 @@ class Engine:
         self._frames: deque[tuple[str, Frames]] = deque()
         self._shapes: dict[str, PromptShape] = {}
         self._clips = ClipTable()
+        self.suspects: frozenset[str] = frozenset()  # sessions that were there when an engine died
+        self.at_work: Callable[[Sequence[str]], None] = lambda session_ids: None  # hears who is worked on
+        self._turn = 0
 
     # ----------------------------------------------------------------------------------------- messages in
 
@@ -106,6 +111,7 @@ class Engine:
             return self._open_clip(session_id, now)
         if session is None:
             return []  # late words to a session that is gone
+        session.heard_at = now
         match message:
             case Draft():
                 draft = self._with_ids(session, message)
@@ -168,6 +174,7 @@ class Engine:
             len(session.committed),
             video_needed=video_needed,
             adapter=self._runner.adapter_fingerprint,
+            lease_ms=round(self.limits.resume_ttl_s * 1e3),
         )
 
     def _fresh_slot(self, question: str) -> tuple[int, PromptShape]:
@@ -347,20 +354,52 @@ class Engine:
         """Run what is due. An error of the runner fails the sessions in that step and no other."""
         progress, encode_us = self._encode_one(now)
         scheduled = schedule(self._sessions.values(), now, self.limits.budget, spent=encode_us > 0)
+        scheduled = self._suspects_alone(scheduled)
         if not scheduled:
             return progress
         try:
-            scheduled = [self._redrafted(one) for one in scheduled]
-            result = self._runner.forward([self._work(one) for one in scheduled])
+            outputs = self._forward(scheduled, now, encode_us)
         except Exception as error:
-            return progress + self._fail_all(scheduled, error)
+            outputs = self._forward_each(scheduled, now, encode_us, error)
+        return sorted([*outputs, *progress], key=_urgency)
+
+    def _forward(self, scheduled: Sequence[Scheduled], now: float, encode_us: int) -> list[Output]:
+        self.at_work([one.session.open.session_id for one in scheduled])
+        scheduled = [self._redrafted(one) for one in scheduled]
+        result = self._runner.forward([self._work(one) for one in scheduled])
         self.stats.steps += 1
         self.stats.forward_us += result.forward_us
         outputs: list[Output] = []
         for one, choices in zip(scheduled, result.choices, strict=True):
             began_us = one.session.age_us(now) + encode_us
             outputs += self._settle(one, choices, now, began_us, result.forward_us, len(scheduled))
-        return sorted([*outputs, *progress], key=_urgency)
+        return outputs
+
+    def _forward_each(
+        self, scheduled: Sequence[Scheduled], now: float, encode_us: int, error: Exception
+    ) -> list[Output]:
+        """After a forward that failed: each session by itself, so that the one at fault fails alone.
+
+        Keys and values are written in place at the same positions again, so that nothing is done twice.
+        """
+        if len(scheduled) == 1:
+            return self._fail_all(scheduled, error)
+        outputs: list[Output] = []
+        for one in scheduled:
+            try:
+                outputs += self._forward([one], now, encode_us)
+            except Exception as again:
+                outputs += self._fail_all([one], again)
+        return outputs
+
+    def _suspects_alone(self, scheduled: list[Scheduled]) -> list[Scheduled]:
+        """Sessions that were there when an engine died run in steps of their own, in turn with all others."""
+        suspects = [one for one in scheduled if one.session.open.session_id in self.suspects]
+        if not suspects or len(scheduled) == 1:
+            return scheduled
+        others = [one for one in scheduled if one not in suspects]
+        self._turn = (self._turn + 1) % (len(suspects) + bool(others))
+        return [suspects[self._turn]] if self._turn < len(suspects) else others
 
     def _encode_one(self, now: float) -> tuple[list[Output], int]:
         """Encode one chunk of frames; what that tells, and how long it took in microseconds."""
@@ -371,6 +410,7 @@ class Engine:
         chunk, rest = frames.pixels[: self.limits.vision_chunk], frames.pixels[self.limits.vision_chunk :]
         if len(rest):
             self._frames.appendleft((session_id, Frames(rest, frames.first + len(chunk), encoded=frames.encoded)))
+        self.at_work((session_id,))
         try:
             take = self._runner.place if frames.encoded else self._runner.encode
             took_us = take(session.slot, chunk)
@@ -455,9 +495,31 @@ class Engine:
         """Sessions held, parked ones included."""
         return len(self._sessions)
 
-    def expire(self, now: float) -> None:
-        """Free parked sessions whose time is over."""
+    @property
+    def held(self) -> Held:
+        """What is held."""
+        parked = sum(s.parked_since is not None for s in self._sessions.values())
+        return Held(len(self._sessions), parked, sum(name in self._clips for name in self._sessions))
+
+    def expire(self, now: float) -> list[Output]:
+        """Free parked sessions whose lease is over, and those of a silent edge, which is told."""
         self._expire(now)
+        silent = [name for name, session in self._sessions.items() if self._silent(name, session, now)]
+        for name in silent:
+            self._release(name)
+        message = f"nothing came for {self._lease_s:.0f} s: the session's lease is over; resume to go on"
+        return [Output(name, Failure(FailureCode.UNAVAILABLE, message, retryable=True)) for name in silent]
+
+    @property
+    def _lease_s(self) -> float:
+        return max(self.limits.resume_ttl_s, _SHORTEST_LEASE_S)
+
+    def _silent(self, name: str, session: Session, now: float) -> bool:
+        if name in self._clips or session.parked_since is not None:
+            return False
+        due = session.due_at()
+        last = max(session.heard_at, session.waiting_since, session.available_since)
+        return (due is None or due > now) and now - last >= self._lease_s
 
     def _expire(self, now: float) -> None:
         for session_id, session in list(self._sessions.items()):
@@ -483,10 +545,44 @@ class Engine:
         self._free.sort()
 
     def check_integrity(self) -> None:
-        """Raise EngineError if slots and sessions don't add up."""
+        """Raise EngineError if slots, lengths and sessions don't add up."""
         used = sorted(s.slot for s in self._sessions.values())
         if sorted([*used, *self._free]) != list(range(self._runner.slots)):
             raise EngineError(f"KV slots leaked: {used} in use, {self._free} free of {self._runner.slots}")
+        if self._sessions.keys() != self._shapes.keys():
+            odd = self._sessions.keys() ^ self._shapes.keys()
+            raise EngineError(f"prompts without sessions, or the other way round: {odd}")
+        for name, session in self._sessions.items():
+            check_books(name, session, self._runner.capacity)
+        strangers = {name for name, _ in self._frames} - self._sessions.keys()
+        if strangers:
+            raise EngineError(f"frames wait for sessions that are gone: {strangers}")
+
+    def heal(self) -> list[int]:
+        """Free slots that nobody holds; returns them. What else `check_integrity` finds can't be mended."""
+        held = {s.slot for s in self._sessions.values()} | set(self._free)
+        lost = [slot for slot in range(self._runner.slots) if slot not in held]
+        for slot in lost:
+            self._runner.close(slot, poisoned=True)
+        self._free = sorted([*self._free, *lost])
+        return lost
+
+
+def check_books(name: str, session: Session, capacity: int) -> None:
+    """Raise EngineError if a session's lengths make no sense together."""
+    known, stored = session.known_length, session.kv_length
+    fine = (
+        0 <= stored <= min(known, capacity)
+        and len(session.committed) <= session.max_tokens
+        and session.available <= session.prompt_length
+        and (session.prefilled or stored <= max(session.available, 0) or session.available >= session.prompt_length)
+        and not (session.pending and (session.reason is not None or session.parked_since is not None))
+    )
+    if not fine:
+        raise EngineError(
+            f"session {name}: {stored} stored of {known} known ({session.available} of {session.prompt_length} prompt "
+            f"available, {len(session.committed)} committed, {len(session.pending)} pending)"
+        )
 
 
 def _urgency(output: Output) -> int:

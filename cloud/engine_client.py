@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -16,11 +17,15 @@ from typing import Protocol
 import zmq
 import zmq.asyncio
 
+from cloud.blame import Blame
 from cloud.config import EngineSettings
 from cloud.engine_wire import BROKEN, OUT, READY, STOP, pack, pack_message, unpack
 from cloud.messages import EngineMessage, FrameSpec
+from cloud.restarts import Restarts
+from cloud.state_page import Held, StatePage
+from common import codec
 from common.errors import EngineDeadError, EngineError, ModelError
-from common.types import ServerInfo
+from common.types import Commit, Open, ServerInfo
 
 
 class EngineClient(Protocol):
@@ -39,9 +44,10 @@ class EngineClient(Protocol):
 
 
 class EngineProcess:
-    """An engine in a process of its own, restarted with backoff when it dies.
+    """An engine in a process of its own, restarted with backoff when it dies, or when a step of it never ends.
 
-    `on_output` gets a session id and `SpeculateResponse` bytes; `on_death` is called when the process is gone.
+    `on_output` gets a session id and `SpeculateResponse` bytes; `on_death` is called when the process is gone,
+    `on_alive` when it takes messages (True), and when it doesn't any more (False).
     """
 
     def __init__(
@@ -51,26 +57,33 @@ class EngineProcess:
         on_output: Callable[[str, bytes], None],
         on_death: Callable[[], None],
         on_notice: Callable[[str], None] = lambda text: None,
+        on_alive: Callable[[bool], None] = lambda alive: None,
     ) -> None:
         self._settings = settings
         self._on_output = on_output
         self._on_death = on_death
         self._on_notice = on_notice
+        self._on_alive = on_alive
         self._folder = tempfile.TemporaryDirectory(prefix="eventspec-")  # mode 0700
         self._context = zmq.asyncio.Context()
         self._socket: zmq.asyncio.Socket | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._page: StatePage | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._starts = 0
+        self._spoke = False
+        self._blame = Blame()
+        self._restarts = Restarts()
         self._stopping = False
         self._info: ServerInfo | None = None
         self._frames: FrameSpec | None = None
 
     @property
     def info(self) -> ServerInfo:
-        """The target's capabilities."""
+        """The target's capabilities, and what the engine holds at the moment."""
         assert self._info is not None
-        return self._info
+        held = self._page.held() if self._page is not None else Held()
+        return dataclasses.replace(self._info, sessions_held=held.sessions - held.clips, sessions_parked=held.parked)
 
     @property
     def frames(self) -> FrameSpec:
@@ -88,16 +101,21 @@ class EngineProcess:
         """True if the engine takes messages."""
         return self._socket is not None
 
+    # ------------------------------------------------------------------------------------------------ starting
+
     async def start(self) -> None:
         """Start the process and wait until its target is loaded. Raises ModelError or EngineError."""
         self._starts += 1
-        path = Path(self._folder.name) / f"engine-{self._starts}.sock"
+        folder = Path(self._folder.name)
+        path, page = folder / f"engine-{self._starts}.sock", folder / f"engine-{self._starts}.state"
+        self._page = StatePage.create(page)
         socket = self._context.socket(zmq.PAIR)
         socket.setsockopt(zmq.LINGER, 0)
         socket.bind(f"ipc://{path}")
         settings = json.dumps(dataclasses.asdict(self._settings))
+        about = json.dumps({"page": str(page), "suspects": self._blame.suspects})
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cloud.engine_process", f"ipc://{path}", settings, str(os.getpid())
+            sys.executable, "-m", "cloud.engine_process", f"ipc://{path}", settings, str(os.getpid()), about
         )
         try:
             await self._await_ready(socket, self._process)
@@ -107,11 +125,13 @@ class EngineProcess:
                 self._process.kill()
             await self._process.wait()
             raise
-        self._socket = socket
+        self._socket, self._spoke = socket, False
         self._tasks = [
             asyncio.create_task(self._read(socket)),
             asyncio.create_task(self._watch(self._process)),
+            asyncio.create_task(self._guard(self._process, self._page)),
         ]
+        self._on_alive(True)
 
     async def _await_ready(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> None:
         first = asyncio.ensure_future(socket.recv_multipart())
@@ -134,9 +154,15 @@ class EngineProcess:
         self._info = ServerInfo(**{**info, "eos_token_ids": tuple(info["eos_token_ids"])})
         self._frames = FrameSpec(**frames)
 
+    # ------------------------------------------------------------------------------------------------- talking
+
     async def send(self, session_id: str, message: EngineMessage) -> None:
-        """Give the engine a message."""
+        """Give the engine a message. Raises EngineDeadError, or EngineError for a session that kills engines."""
+        if isinstance(message, Open) and self._blame.refused(session_id):
+            raise EngineError("the engine died more than once over this session; ask something else")
         if self._socket is None:
+            if self._restarts.failed:
+                raise EngineError("the engine dies again and again; see the daemon's log")
             raise EngineDeadError("the engine is restarting; try again in a moment")
         await self._socket.send_multipart(pack_message(session_id, message))
 
@@ -144,31 +170,62 @@ class EngineProcess:
         while True:
             kind, session_id, extra, body = unpack(await socket.recv_multipart())
             if kind == OUT:
+                self._progressed(session_id, body)
                 self._on_output(session_id, body)
             elif kind == BROKEN:
                 self._on_notice(extra[0])
 
+    def _progressed(self, session_id: str, body: bytes) -> None:
+        if self._spoke and not self._blame.knows(session_id):
+            return
+        if isinstance(codec.decode_cloud_message(body), Commit):
+            self._spoke = True
+            self._restarts.worked()
+            self._blame.progressed(session_id)
+
+    # --------------------------------------------------------------------------------------------------- death
+
+    async def _guard(self, process: asyncio.subprocess.Process, page: StatePage) -> None:
+        """Kill an engine that has been at one piece of work for too long."""
+        timeout = self._settings.step_timeout_s
+        while timeout:
+            await asyncio.sleep(min(1.0, timeout / 8))
+            since = page.busy_since()
+            if since and time.monotonic() - since > timeout:
+                self._on_notice(f"the engine has been in one step for more than {timeout:g} s; killing it")
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                return
+
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        began = time.monotonic()
         status = await process.wait()
-        self._tasks[0].cancel()
+        for task in (self._tasks[0], self._tasks[2]):
+            task.cancel()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         if self._stopping:
             return
+        if self._page is not None:
+            self._blame.died(self._page.working_on())
+            self._page.hold(Held())
+        pause = self._restarts.died(time.monotonic() - began, did_something=self._spoke)
         self._on_notice(f"the engine process died (status {status}); restarting it")
+        self._on_alive(False)
         self._on_death()
-        await self._restart()
+        await self._restart(pause)
 
-    async def _restart(self) -> None:
-        delay = 0.1
+    async def _restart(self, pause: float) -> None:
         while not self._stopping:
+            if self._restarts.failed:
+                self._on_notice(f"the engine died {self._restarts.in_a_row} times in a row: refusing everybody for now")
+            await asyncio.sleep(pause)
             try:
                 await self.start()
             except (EngineError, ModelError) as error:
-                self._on_notice(f"the engine doesn't start: {error}; trying again in {delay:.1f} s")
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 10.0)
+                pause = self._restarts.died(0.0, did_something=False)
+                self._on_notice(f"the engine doesn't start: {error}; trying again in {pause:.1f} s")
             else:
                 self._on_notice("the engine is ready again")
                 return

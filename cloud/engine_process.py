@@ -6,6 +6,7 @@ deadline. It ends when told so, or when its parent is gone.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import zmq
 
@@ -21,18 +23,29 @@ from cloud.engine import Engine
 from cloud.engine_wire import BROKEN, EDGE, OUT, READY, STOP, pack, unpack, unpack_message
 from cloud.messages import Output
 from cloud.replayed import ReplayBook
+from cloud.state_page import StatePage
 from common import codec
-from common.errors import EventSpecError
+from common.errors import EngineError, EventSpecError
 from common.padding import Padding
 
 _CHECK_PARENT_MS = 500
+_CHECK_BOOKS_S = 5.0
 
 
 class EngineLoop:
     """Moves messages between a socket and an engine. `book` marks what a replayed engine says."""
 
-    def __init__(self, engine: Engine, socket: zmq.Socket[bytes], parent: int, book: ReplayBook | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        socket: zmq.Socket[bytes],
+        parent: int,
+        book: ReplayBook | None = None,
+        page: StatePage | None = None,
+    ) -> None:
         self._engine = engine
+        self._page = page
+        self._checked = time.monotonic()
         self._book = book
         self._socket = socket
         self._parent = parent
@@ -40,12 +53,30 @@ class EngineLoop:
 
     def run(self) -> None:
         """Until told to stop, or until the parent is gone."""
+        if self._page is not None:
+            self._engine.at_work = self._page.on
         while not self._stopped and os.getppid() == self._parent:
-            if self._socket.poll(self._patience_ms()):
-                self._take_in()
-            now = time.monotonic()
-            self._send(self._engine.step(now))
-            self._engine.expire(now)
+            busy = self._socket.poll(self._patience_ms())
+            with self._page.work() if self._page is not None else contextlib.nullcontext():
+                if busy:
+                    self._take_in()
+                now = time.monotonic()
+                self._send(self._engine.step(now))
+                self._send(self._engine.expire(now))
+            if self._page is not None:
+                self._page.hold(self._engine.held)
+            if not busy and now - self._checked > _CHECK_BOOKS_S and self._patience_ms() > 0:
+                self._checked = now
+                self._check_books()
+
+    def _check_books(self) -> None:
+        """While there is nothing else to do. Lost slots are found again; worse than that ends this process."""
+        try:
+            self._engine.check_integrity()
+        except EngineError as error:
+            found = self._engine.heal()
+            self._socket.send_multipart(pack(BROKEN, "", f"{error}; freed the slots {found}"))
+            self._engine.check_integrity()
 
     def _patience_ms(self) -> int:
         due = self._engine.next_due()
@@ -68,6 +99,8 @@ class EngineLoop:
             if self._book is not None:
                 self._book.take_in(session_id, message)
             arrived = extra[0] if kind == EDGE and extra else time.monotonic()
+            if self._page is not None:
+                self._page.on((session_id,))
             self._send(self._engine.handle(session_id, message, arrived))
 
     def _send(self, outputs: list[Output]) -> None:
@@ -77,9 +110,13 @@ class EngineLoop:
 
 
 def main() -> int:
-    """`python -m cloud.engine_process ADDRESS SETTINGS_JSON PARENT_PID`."""
+    """`python -m cloud.engine_process ADDRESS SETTINGS_JSON PARENT_PID ABOUT_JSON`.
+
+    ABOUT: `page` (file of the `StatePage`) and `suspects` (sessions that were there when the engine before this died).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front decides
     address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))
+    about = json.loads(sys.argv[4])
     parent = int(sys.argv[3])  # told, not asked: it may be gone before this line, or while the target is loaded
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
@@ -91,7 +128,9 @@ def main() -> int:
         padding = Padding()
         engine, info, frames = load_engine(settings, padding)
         socket.send_multipart(pack(READY, "", dataclasses.asdict(info), dataclasses.asdict(frames)))
-        EngineLoop(engine, socket, parent, ReplayBook(info.replay, padding) if info.replay else None).run()
+        engine.suspects = frozenset(about["suspects"])
+        book = ReplayBook(info.replay, padding) if info.replay else None
+        EngineLoop(engine, socket, parent, book, StatePage(Path(about["page"]))).run()
     except EventSpecError as error:
         socket.send_multipart(pack(BROKEN, "", str(error)))
         return 2

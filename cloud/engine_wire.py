@@ -13,13 +13,14 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from cloud.messages import EngineMessage, Frames, OpenClip, Park, VideoFailed
+from cloud.messages import Alive, EngineMessage, Frames, OpenClip, Park, VideoFailed
 from common import codec
 from common.errors import MessageError
 from common.types import Open
 
 EDGE, CLIP, FRAMES, VIDEO_FAILED, PARK, STOP = "edge", "clip", "frames", "video_failed", "park", "stop"
 _FRAME_TYPES = {False: np.float32, True: np.uint8}  # pixels, or features as bytes
+ALIVE = "alive"
 READY, OUT, BROKEN = "ready", "out", "broken"
 
 
@@ -46,6 +47,8 @@ def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
             return pack(VIDEO_FAILED, session_id, body=text.encode())
         case Park():
             return pack(PARK, session_id)
+        case Alive():
+            return pack(ALIVE, session_id)
         case OpenClip():
             return pack(CLIP, session_id)
         case Open(client=client):
@@ -65,6 +68,8 @@ def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
             return VideoFailed(body.decode())
         case "park":
             return Park()
+        case "alive":
+            return Alive()
         case "clip":
             return OpenClip()
         case "edge":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -48,6 +49,10 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
         adapter = TargetAdapter.from_folder(settings.adapter, dtype=settings.dtype, device=settings.device)
     own = _runner(target, settings, adapter)
     runner: Runner = own if replay is None else ReplayedRunner(own, replay, padding)
+    if settings.faults:
+        from cloud.fault_hooks import FaultyRunner
+
+        runner = cast("Runner", FaultyRunner(runner, Path(settings.faults)))
     limits = EngineLimits(
         max_prompt_tokens=settings.max_prompt_tokens,
         max_answer_tokens=settings.max_answer_tokens,

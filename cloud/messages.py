@@ -46,6 +46,11 @@ class VideoFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """The session's edge is heard of, though what it sends isn't ready for the engine yet: its lease is renewed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Park:
     """The session's stream was lost."""
 
@@ -71,7 +76,7 @@ class FrameSpec:
     vision_fingerprint: str = ""
 
 
-EngineMessage = EdgeMessage | OpenClip | Frames | VideoFailed | Park
+EngineMessage = EdgeMessage | OpenClip | Frames | VideoFailed | Park | Alive
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +20,7 @@ from cloud.backlog import Backlog
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
 from cloud.ingest import Receiver, receiver_for
-from cloud.messages import OpenClip, Park, VideoFailed
+from cloud.messages import Alive, OpenClip, Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
 from cloud.video import VideoLimits
 from common import codec
@@ -37,6 +38,9 @@ from common.rpc import abort
 from common.sealing import METADATA, is_sealed, seal, unsealed
 from common.types import Close, Open, Opened
 from common.video import FeaturesHeader, VideoHeader
+
+
+_RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 
 
 class SpeculationService:
@@ -168,11 +172,14 @@ class SpeculationService:
     ) -> AsyncGenerator[bytes, None]:
         """Messages are read, and acknowledged, as they come, while those before them are decoded."""
         session_id, header, size = "", None, 0
-        backlog = Backlog()
+        backlog, renewed = Backlog(), time.monotonic()
         try:
             async with contextlib.aclosing(backlog.reading(requests)) as incoming:
                 async for data in incoming:
                     size += len(data)
+                    if session_id and time.monotonic() - renewed > _RENEW_S:
+                        renewed = time.monotonic()
+                        await self._engine.send(session_id, Alive())
                     if size > self._settings.max_video_bytes:
                         await self._refuse_video(session_id)
                     named, announced, items = codec.decode_video_message(data)

@@ -68,6 +68,7 @@ class Session:
     reason: FinishReason | None = None
     parked_since: float | None = None
     waiting_since: float = 0.0
+    heard_at: float = 0.0  # when the edge last said something
     work_since: float = 0.0  # when the newest work came: a draft, or the end of the pass before
     target_passes: int = 0
     stale_drafts: int = 0
@@ -81,7 +82,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.epoch = self.open.epoch
-        self.waiting_since = self.work_since = self.opened_at
+        self.waiting_since = self.work_since = self.heard_at = self.opened_at
         self._append(self.open.committed)
         self._finish_if_complete()
 
@@ -298,7 +299,7 @@ class Session:
         """A new stream takes over: returns what the edge doesn't hold yet. The caller has checked `can_resume`."""
         self.epoch = again.epoch
         self.parked_since = None
-        self.waiting_since = self.work_since = now
+        self.waiting_since = self.work_since = self.heard_at = now
         self._seen, self._stash, self.pending = {}, [], []
         missing = self.committed[len(again.committed) :]
         return Commit(len(again.committed), tuple(missing)) if missing else None

@@ -37,6 +37,7 @@ class AskRequest:
     draft_length: int = 0
     window_start_us: int = 0
     watch: str = ""
+    answer_id: str = ""
     video_codec: str = ""
 
 

@@ -319,7 +319,7 @@ def _commit_from(m: pb.Commit) -> Commit:
 def encode_cloud_message(message: CloudMessage) -> bytes:
     """`SpeculateResponse` bytes."""
     match message:
-        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter, frames):
+        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter, frames, lease_ms):
             body = pb.Opened(
                 session_id=session_id,
                 max_tokens=max_tokens,
@@ -329,6 +329,7 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
                 replay=replay,
                 adapter=adapter,
                 frames=_names_to(frames),
+                lease_ms=lease_ms,
             )
             response = pb.SpeculateResponse(opened=body)
         case Commit():
@@ -365,7 +366,7 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
         case "opened":
             o = response.opened
             taken = (o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
-            return Opened(*taken, o.replay, o.adapter, _names_from(o.frames))
+            return Opened(*taken, o.replay, o.adapter, _names_from(o.frames), o.lease_ms)
         case "commit":
             return _commit_from(response.commit)
         case "progress":
@@ -526,6 +527,13 @@ def decode_info(data: bytes) -> ServerInfo:
 # ------------------------------------------------------------------------------------------ edge's service
 
 
+def _answer_id(text: str) -> str:
+    """Becomes a file's name."""
+    if text and not (16 <= len(text) <= 64 and text.isascii() and text.isalnum()):
+        raise MessageError("answer_id must be 16 to 64 letters and digits")
+    return text
+
+
 def encode_ask(ask: AskRequest) -> bytes:
     """`AskRequest` bytes."""
     return edge_pb.AskRequest(
@@ -541,6 +549,7 @@ def encode_ask(ask: AskRequest) -> bytes:
         window_start_us=ask.window_start_us,
         watch=ask.watch,
         video_codec=ask.video_codec,
+        answer_id=ask.answer_id,
     ).SerializeToString()
 
 
@@ -564,6 +573,7 @@ def decode_ask(data: bytes) -> AskRequest:
         window_start_us=m.window_start_us,
         watch=m.watch,
         video_codec=m.video_codec,
+        answer_id=_answer_id(m.answer_id),
     )
 
 

@@ -62,6 +62,12 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecErr
     raise AssertionError("abort returns to nobody")
 
 
+def is_word(error: grpc.RpcError) -> bool:
+    """Whether a failed call's status is the word of a peer of this project, and not gRPC's own."""
+    metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    return any(key == _MARK for key, _ in metadata)
+
+
 def error_of_status(error: grpc.RpcError) -> EventSpecError:
     """The error behind a failed call.
 

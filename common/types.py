@@ -190,7 +190,7 @@ class Opened:
 
     `replay` names the stage-time profile (`common/replay.py`) that the cloud's stages are padded to, if any; `adapter`
     is the fingerprint of the cloud's adapter for hidden-state drafts, empty if it has none. `frames` are those that the
-    answer is computed on, if they are known already.
+    answer is computed on, if they are known already. `lease_ms`: how long the session is kept without a word of its edge.
     """
 
     session_id: str
@@ -201,6 +201,7 @@ class Opened:
     replay: str = ""
     adapter: str = ""
     frames: tuple[FrameName, ...] = ()
+    lease_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,8 @@ class ServerInfo:
     adapter: str = ""
     adapter_level: str = ""
     adapter_hidden: int = 0
+    sessions_held: int = 0
+    sessions_parked: int = 0
 
 
 EdgeMessage = Open | Draft | Cancel | Close

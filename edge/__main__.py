@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,10 @@ def serve(
     threads: Annotated[int | None, typer.Option(help="Torch threads; 0: half of the cores. [0]")] = None,
     max_ahead: Annotated[
         int | None, typer.Option(help="How many tokens the drafter may be ahead of the cloud. [16]")
+    ] = None,
+    spool: Annotated[
+        str | None,
+        typer.Option(help="Folder for answers in progress, which then go on after a restart of this daemon. [none]"),
     ] = None,
     give_up_after_s: Annotated[
         float | None, typer.Option(help="Seconds without a link before the edge finishes alone. [10]")
@@ -169,6 +174,13 @@ def ask(
     window_start_us: Annotated[
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
+    answer_id: Annotated[
+        str,
+        typer.Option(help="Name of the answer, 16 to 64 letters and digits: the same name goes on with it. [a new one]"),
+    ] = "",
+    reconnect_s: Annotated[
+        float, typer.Option(help="Seconds to ask again for if the edge daemon is lost in the middle.")
+    ] = 30.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with the answer and all figures.")
     ] = False,
@@ -207,8 +219,9 @@ def ask(
         patience_ms=patience_ms,
         draft_length=draft_length,
         window_start_us=window_start_us,
+        answer_id=answer_id or uuid.uuid4().hex,
     )
-    _run_ask(edge, request, as_json, Reach(edge_ca, edge_cert, edge_key, token_file=token_file))
+    _run_ask(edge, request, as_json, Reach(edge_ca, edge_cert, edge_key, token_file=token_file), reconnect_s)
 
 
 @app.command()
@@ -275,7 +288,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _run_ask(address: str, request: Any, as_json: bool, reach: Any) -> None:
+def _run_ask(address: str, request: Any, as_json: bool, reach: Any, reconnect_s: float = 0.0) -> None:
     import json
 
     from common.ask import Notice, Report
@@ -283,7 +296,7 @@ def _run_ask(address: str, request: Any, as_json: bool, reach: Any) -> None:
     from edge.display import make_display, summary
 
     if as_json:
-        for event in ask_daemon(address, request, reach):
+        for event in ask_daemon(address, request, reach, reconnect_s=reconnect_s):
             if isinstance(event, Report):
                 typer.echo(json.dumps(event.values))
             elif isinstance(event, Notice):
@@ -291,7 +304,7 @@ def _run_ask(address: str, request: Any, as_json: bool, reach: Any) -> None:
         return
     display, report = make_display(), None
     try:
-        for event in ask_daemon(address, request, reach):
+        for event in ask_daemon(address, request, reach, reconnect_s=reconnect_s):
             display.show(event)
             report = event if isinstance(event, Report) else report
     finally:

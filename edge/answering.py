@@ -24,6 +24,7 @@ from edge.forms import DraftForm, StateBook
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession
+from edge.spool import Journal
 from edge.stages import StagedDrafter, Stages
 from edge.video import Clip, open_clip
 from edge.vision import ClipFeatures, VisionLoader
@@ -172,8 +173,8 @@ class Answering:
         self._experience = Experience()
         self.target = TargetHash(link.info)
 
-    async def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
-        """Answer one question; the last event is its report.
+    async def answer(self, ask: AskRequest, journal: Journal | None = None) -> AsyncGenerator[AskEvent, None]:
+        """Answer one question; the last event is its report. With a journal it goes on where that says.
 
         Raises:
             InputError: the question or a file is at fault.
@@ -193,7 +194,7 @@ class Answering:
         length = self._experience.drafts(ask.draft_length, ask.pace, ask.patience_ms, self._settings.max_ahead)
         session = EdgeSession(
             opening=Open(
-                session_id=uuid.uuid4().hex,
+                session_id=journal.progress.session_id if journal is not None else uuid.uuid4().hex,
                 question=ask.question,
                 sampling=ask.sampling,
                 max_tokens=max_tokens,
@@ -207,6 +208,8 @@ class Answering:
             length=length,
             started_at=started,
             book=drafter.book() if drafts and cloud else None,
+            first_epoch=journal.progress.epoch + 1 if journal is not None else 0,
+            committed=list(journal.progress.committed) if journal is not None else [],
         )
         if drafts and session.book is None:
             session.figures.draft_form = drafter.ids_form
@@ -219,6 +222,7 @@ class Answering:
             video=Features(video.header, video.frames) if isinstance(video, ClipFeatures) else video,
             decode=drafter.words.decode,
             clock=self._clock,
+            journal=journal,
         )
         try:
             async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer at once

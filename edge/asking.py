@@ -10,19 +10,28 @@ from common import codec
 from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchState
 from common.errors import LinkError
 from common.reach import Reaching
-from common.rpc import channel_options, error_of_status
+from common.rpc import channel_options, error_of_status, is_word
 from common.security import Reach
+from edge.reconnecting import LostDaemonError, reconnecting
 
 _IN_CLEAR = Reach()
 
 
-def ask_daemon(address: str, ask: AskRequest, reach: Reach = _IN_CLEAR) -> Iterator[AskEvent]:
+def ask_daemon(
+    address: str, ask: AskRequest, reach: Reach = _IN_CLEAR, *, reconnect_s: float = 0.0
+) -> Iterator[AskEvent]:
     """The answer's events; the last one is its report.
+
+    A daemon that is lost is asked again for `reconnect_s` seconds, if the answer has a name (`answer_id`).
 
     Raises:
         LinkError: no daemon at `address`.
         EventSpecError: what the daemon says is wrong.
     """
+    return reconnecting(lambda: _ask_once(address, ask, reach), reconnect_s if ask.answer_id else 0.0)
+
+
+def _ask_once(address: str, ask: AskRequest, reach: Reach) -> Iterator[AskEvent]:
     reaching = _reaching(address, reach)
     with reaching.channel(address, channel_options()) as channel:
         call = channel.unary_stream(f"/{codec.EDGE_SERVICE}/Ask")
@@ -76,5 +85,8 @@ def _reaching(address: str, reach: Reach) -> Reaching:
 def _explained(error: grpc.RpcError, address: str) -> Exception:
     unreachable = (error.details() or "").startswith(("failed to connect", "connections to all backends"))
     if error.code() is grpc.StatusCode.UNAVAILABLE and unreachable:
-        return LinkError(f"no edge daemon answers at {address}: start one with `eventspec-edge serve`")
-    return error_of_status(error)
+        return LostDaemonError(f"no edge daemon answers at {address}: start one with `eventspec-edge serve`")
+    known = error_of_status(error)
+    if isinstance(known, LinkError) and not is_word(error):
+        return LostDaemonError(str(known))
+    return known

@@ -29,6 +29,7 @@ class EdgeSettings(ModelSettings):
     vision_model: str = ""
     adapter: str = ""
     draft_form: str = "ids"
+    spool: str = ""
     target_tokenizer: str = ""
     across: str = "text"
     tls_cert: str = ""

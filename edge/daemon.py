@@ -6,6 +6,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 from common.access import Scope
 from common.codec import EDGE_SERVICE
@@ -13,8 +14,10 @@ from common.errors import EventSpecError
 from common.server import DaemonServer, run_daemon
 from edge.answering import Answering, DrafterModel
 from edge.config import EdgeSettings
+from edge.desk import AnswerDesk
 from edge.link import GrpcLink, LinkSettings
 from edge.service import EdgeService
+from edge.spool import Spool
 from edge.vision import VisionLoader
 from edge.worker import DraftingThread
 
@@ -32,6 +35,8 @@ class EdgeDaemon:
         self._files = ThreadPoolExecutor(max_workers=2, thread_name_prefix="files")
         self._link = GrpcLink(LinkSettings(settings.cloud, settings.max_message_bytes, settings.reach))
         self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes, settings.security, _SCOPES)
+        self._spool = Spool(Path(settings.spool) if settings.spool else None, self._files)
+        self._desk: AnswerDesk | None = None
         self.address = ""
 
     async def start(self) -> None:
@@ -46,9 +51,16 @@ class EdgeDaemon:
         answering = Answering(
             self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files, vision=vision
         )
+        self._desk = desk = AnswerDesk(answering, self._spool, self._files)
         service = EdgeService(
-            answering, drafter=drafter.name, cloud=self._settings.cloud, sessions=self._settings.sessions
+            desk,
+            drafter=drafter.name,
+            cloud=self._settings.cloud,
+            sessions=self._settings.sessions,
+            orphans=lambda: desk.orphans,
         )
+        if found := await desk.recover():
+            log.info("going on with %d answers that the daemon before this left", found)
         self.address = await self._server.start(service.handlers(), self._settings.listen)
         log.info("drafter %s", drafter.name)
         answering.target.value = await self._greet(service, drafter)
@@ -71,8 +83,12 @@ class EdgeDaemon:
         return info.tokenizer_hash
 
     async def stop(self) -> None:
-        """End everything."""
+        """End everything; spooled answers stay for the next daemon."""
+        if self._desk is not None:
+            self._desk.leave()
         await self._server.stop(self._settings.grace_s)
+        if self._desk is not None:
+            await self._desk.stop()
         await self._link.close()
         self._thread.close()
         self._files.shutdown(wait=False, cancel_futures=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from common.ask import Answer, AskEvent, Notice
 from common.errors import EngineError, EventSpecError, LinkError, MessageError
-from common.types import Draft, EdgeMessage
+from common.types import Draft, EdgeMessage, Open
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.link import Link, Stream
 from edge.session import (
@@ -30,6 +30,7 @@ from edge.session import (
     Show,
     Tell,
 )
+from edge.spool import Journal
 from edge.worker import Drafting, DraftingThread
 
 Clock = Callable[[], float]
@@ -69,7 +70,9 @@ class AnswerRunner:
         video: Video | Features | None,
         decode: Callable[[list[int]], str],
         clock: Clock = time.monotonic,
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal
         self._session = session
         self._link = link
         self._thread = thread
@@ -123,6 +126,8 @@ class AnswerRunner:
                 case Done():
                     self._done = action
         if last_show is not None:
+            if self._journal is not None:
+                self._journal.commit(last_show.committed)
             yield self._answer(last_show)
 
     def _answer(self, show: Show) -> Answer:
@@ -187,6 +192,8 @@ class AnswerRunner:
     async def _send(self, message: EdgeMessage) -> None:
         if self._stream is None:
             return
+        if self._journal is not None and isinstance(message, Open):
+            self._journal.connecting(message.epoch)
         try:
             size = await self._stream.send(message)
         except LinkError:
@@ -243,8 +250,9 @@ class AnswerRunner:
 
     async def _clean_up(self) -> None:
         self._session.cancel(self._clock())
+        parting = self._journal is not None and self._journal.parting
         for action in self._session.drain():
-            if isinstance(action, Send):
+            if isinstance(action, Send) and not parting:
                 await self._send(action.message)
         await self._drop_stream()
         for task in list(self._tasks):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Protocol
 
 import grpc
@@ -16,7 +16,7 @@ from common.rpc import abort
 
 
 class Answers(Protocol):
-    """Who answers (`edge.answering.Answering`)."""
+    """Who answers (`edge.desk.AnswerDesk`)."""
 
     def answer(self, ask: AskRequest) -> AsyncGenerator[AskEvent, None]:
         """Answer one question."""
@@ -28,8 +28,11 @@ class Answers(Protocol):
 class EdgeService:
     """The handlers of `eventspec.v1.EdgeService`."""
 
-    def __init__(self, answers: Answers, *, drafter: str, cloud: str, sessions: int) -> None:
+    def __init__(
+        self, answers: Answers, *, drafter: str, cloud: str, sessions: int, orphans: Callable[[], int] = lambda: 0
+    ) -> None:
         self._answers = answers
+        self._orphans = orphans
         self._drafter = drafter
         self._cloud = cloud
         self._limit = sessions
@@ -72,4 +75,5 @@ class EdgeService:
 
     async def status(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """How the daemon is."""
-        return codec.encode_status(EdgeStatus(self._drafter, self._cloud, self.cloud_reachable, self._running))
+        running = self._running + self._orphans()
+        return codec.encode_status(EdgeStatus(self._drafter, self._cloud, self.cloud_reachable, running))

@@ -114,7 +114,7 @@ class SessionSettings:
 
     max_ahead: int = 16  # drafted tokens beyond the committed ones
     backoff_first: float = 0.05
-    backoff_longest: float = 2.0
+    backoff_longest: float = 0.5
     give_up_after: float = 10.0  # without a link for so long, the edge finishes alone
     give_up_attempts: int = 24  # ... or after so many streams that brought no token
     drafts: bool = True  # False: the cloud decodes alone (cloud_only)
@@ -134,6 +134,7 @@ class EdgeSession:
     length: DraftLength
     started_at: float
     book: StateBook | None = None
+    first_epoch: int = 0  # above 0: an answer that was begun before this edge's restart, with what is `committed`
     phase: Phase = Phase.CONNECTING
     committed: list[int] = field(default_factory=list)
     belief: list[int] = field(default_factory=list)
@@ -160,6 +161,9 @@ class EdgeSession:
         self.figures.started_at = self.started_at
         if self.book is not None:
             self.figures.draft_form = self.book.form.form.value
+        self._epoch = self.first_epoch
+        if self.committed:
+            self._show()
         if self.settings.cloud:
             self._connect(self.started_at)
         else:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ _PROJECT = str(Path(__file__).parents[2])
 class HelperProcess:
     """Starts `python -m MODULE`, hands it a message if there is one, and waits for its first answer (`ready`).
 
+    `wrap` makes the command one that runs elsewhere, e.g. on a link's side (`EmulatedLink.cloud_command`).
     It ends when its input does: at the latest when this process is gone.
 
     Raises:
@@ -34,10 +35,11 @@ class HelperProcess:
         arguments: Sequence[str] = (),
         message: Mapping[str, Any] | None = None,
         timeout: float = 20.0,
+        wrap: Callable[[Sequence[str]], list[str]] = list,
     ) -> None:
         path = os.pathsep.join(filter(None, [_PROJECT, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            wrap([sys.executable, "-m", module, *arguments]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -63,6 +63,10 @@ class NamespacedLink:
         """What the emulator counted so far, by direction (`up`, `down`); empty where it can't count."""
         return self._process.request({"do": "statistics"})
 
+    def cut(self, seconds: float) -> None:
+        """Drop every packet for so long, from now on. Only `tun` can."""
+        self._process.request({"do": "cut", "seconds": seconds})
+
     def close(self) -> None:
         if not self._spaces:
             return

@@ -48,5 +48,9 @@ class ProxyLink:
         """What the relay counted so far, by direction (`up`, `down`)."""
         return self._process.request({"do": "statistics"})
 
+    def cut(self, seconds: float) -> None:
+        """Deliver nothing for so long, from now on; a relay keeps what comes, and delivers it afterwards."""
+        self._process.request({"do": "cut", "seconds": seconds})
+
     def close(self) -> None:
         self._process.close()

@@ -6,7 +6,8 @@ handshake, one round trip. A lost packet, and what comes after it on its connect
 after a fast retransmission.
 
 Reads a profile as one line of JSON, answers `{"ready": true}` or `{"error": ...}`, then one line for each further line:
-`{"do": "relay", "to": HOST:PORT}` -> `{"address": HOST:PORT}`, and `{"do": "statistics"}`. Ends when its input ends.
+`{"do": "relay", "to": HOST:PORT}` -> `{"address": HOST:PORT}`, `{"do": "statistics"}`, and `{"do": "cut", "seconds": S}`:
+nothing arrives for so long. Ends when its input ends.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Relay:
         self._loop = asyncio.get_running_loop()
         self._begin = self._loop.time()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.cut_until = 0.0
 
     def now(self) -> float:
         """Seconds since the link's start."""
@@ -69,7 +71,7 @@ class Relay:
             for end in (client, cloud):
                 end.setblocking(False)
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            opened = self.now() + self._rtt
+            opened = max(self.now(), self.cut_until) + self._rtt
             with suppress(OSError):
                 await self._loop.sock_connect(cloud, target)
                 ways = ((client, cloud, Direction.UP, opened), (cloud, client, Direction.DOWN, 0.0))
@@ -92,7 +94,7 @@ class Relay:
                 for begin in range(0, max(1, len(data)), SEGMENT_BYTES):
                     segment = data[begin : begin + SEGMENT_BYTES]
                     arrival, lost = queue.transmit(len(segment) + HEADER_BYTES, now)
-                    stalled = max(stalled, arrival + self._rtt * lost)
+                    stalled = max(stalled, arrival + self._rtt * lost, self.cut_until)
                     pending.put_nowait((stalled, segment))
                 if not data:
                     break
@@ -125,6 +127,8 @@ def _answer(relay: Relay, message: dict[str, Any]) -> dict[str, Any]:
             return {"address": relay.open(host, int(port))}
         except (OSError, ValueError) as error:
             return {"error": f"a relay to {message['to']} can't be opened: {error}"}
+    if message["do"] == "cut":
+        relay.cut_until = relay.now() + message["seconds"]
     counts = {direction.value: queue.counts for direction, queue in relay.queues.items()}
     return {name: {"sent": c.sent, "lost": c.lost, "dropped": c.dropped} for name, c in counts.items()}
 

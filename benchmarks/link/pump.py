@@ -32,6 +32,7 @@ class Way:
     delivered: int = 0
     late: int = 0
     latest_s: float = 0.0
+    cut_until: float = 0.0  # by the machine's monotonic clock: what comes before is dropped
 
     def take(self, clock: Callable[[], float]) -> None:
         """Read what is there, up to a batch."""
@@ -40,6 +41,8 @@ class Way:
                 packet = os.read(self.source, _LARGEST)
             except OSError:  # nothing there (any more), or the device is down
                 return
+            if self.cut_until and time.monotonic() < self.cut_until:
+                continue
             arrival = self.queue.push(len(packet), clock())
             if arrival is not None:
                 self.due.append((arrival, packet))

@@ -1,7 +1,8 @@
 """The emulator's process: two namespaces, a TUN device in each, and the packets between them.
 
 Reads a profile as one line of JSON, answers `{"namespaces": [edge, cloud], "notes": [...]}` or `{"error": ...}`, then a
-line of statistics for each further line. When its input ends (its parent closed it, or is gone) it kills what still
+line of statistics for each further line: `{"do": "statistics"}`, or `{"do": "cut", "seconds": S}`, for which every packet
+is dropped from then on. When its input ends (its parent closed it, or is gone) it kills what still
 runs in the two namespaces and ends; with its descriptors go devices and namespaces.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from typing import Any
 
 from benchmarks.link.child_side import read_line, say, stay_behind
@@ -68,8 +70,13 @@ def main() -> None:
     }
 
     def on_control() -> bool:
-        if not read_line():
+        line = read_line()
+        if not line:
             return False
+        order = json.loads(line)
+        if order["do"] == "cut":
+            for way in ways.values():
+                way.cut_until = time.monotonic() + order["seconds"]
         say(_statistics(ways))
         return True
 

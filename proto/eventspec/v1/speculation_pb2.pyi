@@ -222,7 +222,7 @@ class SpeculateRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay", "adapter", "frames")
+    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay", "adapter", "frames", "lease_ms")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAFT_FIELD_NUMBER: _ClassVar[int]
@@ -231,6 +231,7 @@ class Opened(_message.Message):
     REPLAY_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     max_tokens: int
     max_draft: int
@@ -239,7 +240,8 @@ class Opened(_message.Message):
     replay: str
     adapter: str
     frames: _containers.RepeatedCompositeFieldContainer[FrameName]
-    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ..., adapter: _Optional[str] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ...) -> None: ...
+    lease_ms: int
+    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ..., adapter: _Optional[str] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ..., lease_ms: _Optional[int] = ...) -> None: ...
 
 class StepTimings(_message.Message):
     __slots__ = ("queue_us", "forward_us")
@@ -424,7 +426,7 @@ class GetInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetInfoResponse(_message.Message):
-    __slots__ = ("wire_version", "model_name", "model_fingerprint", "tokenizer_hash", "vocab_size", "hidden_size", "video_frames", "eos_token_ids", "max_sessions", "max_prompt_tokens", "max_answer_tokens", "max_draft", "max_message_bytes", "max_video_bytes", "replay", "vision_fingerprint", "adapter", "adapter_level", "adapter_hidden")
+    __slots__ = ("wire_version", "model_name", "model_fingerprint", "tokenizer_hash", "vocab_size", "hidden_size", "video_frames", "eos_token_ids", "max_sessions", "max_prompt_tokens", "max_answer_tokens", "max_draft", "max_message_bytes", "max_video_bytes", "replay", "vision_fingerprint", "adapter", "adapter_level", "adapter_hidden", "sessions_held", "sessions_parked")
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -444,6 +446,8 @@ class GetInfoResponse(_message.Message):
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_LEVEL_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_HIDDEN_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_HELD_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_PARKED_FIELD_NUMBER: _ClassVar[int]
     wire_version: int
     model_name: str
     model_fingerprint: str
@@ -463,4 +467,6 @@ class GetInfoResponse(_message.Message):
     adapter: str
     adapter_level: str
     adapter_hidden: int
-    def __init__(self, wire_version: _Optional[int] = ..., model_name: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., vocab_size: _Optional[int] = ..., hidden_size: _Optional[int] = ..., video_frames: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., max_sessions: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_video_bytes: _Optional[int] = ..., replay: _Optional[str] = ..., vision_fingerprint: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_level: _Optional[str] = ..., adapter_hidden: _Optional[int] = ...) -> None: ...
+    sessions_held: int
+    sessions_parked: int
+    def __init__(self, wire_version: _Optional[int] = ..., model_name: _Optional[str] = ..., model_fingerprint: _Optional[str] = ..., tokenizer_hash: _Optional[str] = ..., vocab_size: _Optional[int] = ..., hidden_size: _Optional[int] = ..., video_frames: _Optional[int] = ..., eos_token_ids: _Optional[_Iterable[int]] = ..., max_sessions: _Optional[int] = ..., max_prompt_tokens: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_video_bytes: _Optional[int] = ..., replay: _Optional[str] = ..., vision_fingerprint: _Optional[str] = ..., adapter: _Optional[str] = ..., adapter_level: _Optional[str] = ..., adapter_hidden: _Optional[int] = ..., sessions_held: _Optional[int] = ..., sessions_parked: _Optional[int] = ...) -> None: ...
