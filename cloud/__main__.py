@@ -56,7 +56,18 @@ def serve(
     ] = None,
     step_timeout_s: Annotated[
         float | None,
-        typer.Option(help="Longest step, in seconds; an engine that takes longer is killed and restarted; 0: any. [60]"),
+        typer.Option(
+            help="Longest step, in seconds; an engine that takes longer is killed and restarted; 0: any. [60]"
+        ),
+    ] = None,
+    clip_ttl_s: Annotated[
+        float | None, typer.Option(help="Seconds that a video without questions is kept in memory. [120]")
+    ] = None,
+    max_window_frames: Annotated[
+        int | None, typer.Option(help="Pictures that a live stream's window may have. [64]")
+    ] = None,
+    max_window_bytes: Annotated[
+        int | None, typer.Option(help="Memory for features of all live windows together. [536870912]")
     ] = None,
     grace_s: Annotated[
         float | None, typer.Option(help="Seconds that running answers get to end at shutdown. [2]")

@@ -37,6 +37,7 @@ class Clip:
         self.used_at = session.waiting_since
         self.session.available = min(session.available, self.video_end)
         self.session.available_since = session.available_since
+        self.session.frames = session.frames
         self.session.kv_length = min(session.kv_length, self.session.available)
 
 
@@ -56,6 +57,14 @@ class ClipTable:
     def remove(self, clip_id: str) -> None:
         """Forget a clip."""
         self._clips.pop(clip_id, None)
+
+    def get(self, clip_id: str) -> Clip | None:
+        """The clip of that id, lent or not."""
+        return self._clips.get(clip_id)
+
+    def all(self) -> dict[str, Clip]:
+        """All clips by id."""
+        return dict(self._clips)
 
     def owner(self, name: str) -> str:
         """Who works on what is sent for `name`: the session that a clip is lent to, or `name` itself."""

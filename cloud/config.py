@@ -26,6 +26,8 @@ class EngineSettings(ModelSettings):
     max_answer_tokens: int = 512
     max_draft: int = 16
     resume_ttl_s: float = 60.0
+    clip_ttl_s: float = 120.0
+    max_window_bytes: int = 512 << 20
     max_message_bytes: int = 8 << 20
     max_video_bytes: int = 256 << 20
     replay: str = ""
@@ -40,6 +42,7 @@ class CloudSettings(EngineSettings):
 
     listen: str = "127.0.0.1:50051"
     max_video_frames: int = 20_000
+    max_window_frames: int = 64
     open_timeout_s: float = 10.0
     grace_s: float = 2.0
     local_listen: str = ""
@@ -67,7 +70,10 @@ class CloudSettings(EngineSettings):
         require(self.max_video_bytes >= 1, "max_video_bytes must be positive")
         require(self.max_video_frames >= 1, "max_video_frames must be positive")
         require(self.step_timeout_s >= 0, "step_timeout_s can't be negative")
+        require(self.max_window_frames >= 1, "max_window_frames must be positive")
+        require(self.max_window_bytes >= 1, "max_window_bytes must be positive")
         require(self.resume_ttl_s >= 0, "resume_ttl_s can't be negative")
+        require(self.clip_ttl_s >= 0, "clip_ttl_s can't be negative")
         require(self.open_timeout_s > 0, "open_timeout_s must be positive")
         require(self.grace_s >= 0, "grace_s can't be negative")
         if self.replay:

@@ -16,7 +16,9 @@ import numpy as np
 
 from cloud.clips import Clip, ClipTable
 from cloud.draft_states import read_rows
-from cloud.messages import EngineMessage, Frames, OpenClip, Output, Park, VideoFailed
+from cloud.live import LiveClip
+from cloud.live_streams import LiveStreams
+from cloud.messages import EngineMessage, Frames, LiveFrames, OpenClip, Output, Park, VideoFailed
 from cloud.runner import DraftStates, PromptShape, Runner, Work
 from cloud.scheduler import Budget, Scheduled, next_due, schedule
 from cloud.session import Session
@@ -54,6 +56,7 @@ class EngineLimits:
     max_patience_ms: int = 5_000
     resume_ttl_s: float = 60.0
     clip_ttl_s: float = 120.0
+    max_window_bytes: int = 512 << 20
     vision_chunk: int = 8
     budget: Budget = field(default_factory=Budget)
 
@@ -83,6 +86,7 @@ class Engine:
         self._frames: deque[tuple[str, Frames]] = deque()
         self._shapes: dict[str, PromptShape] = {}
         self._clips = ClipTable()
+        self._live = LiveStreams(runner, self._clips, self.limits.max_window_bytes)
         self.suspects: frozenset[str] = frozenset()  # sessions that were there when an engine died
         self.at_work: Callable[[Sequence[str]], None] = lambda session_ids: None  # hears who is worked on
         self._turn = 0
@@ -91,7 +95,8 @@ class Engine:
 
     def handle(self, session_id: str, message: EngineMessage, now: float) -> list[Output]:
         """Take one message in; returns what its edge must hear at once. A bad message fails its session only."""
-        session_id = self._clips.owner(session_id)
+        if not (isinstance(message, LiveFrames | VideoFailed) and self._live.get(session_id) is not None):
+            session_id = self._clips.owner(session_id)
         try:
             replies = self._dispatch(session_id, message, now)
         except EventSpecError as error:
@@ -108,7 +113,13 @@ class Engine:
         if isinstance(message, Open):
             return self._open(message, now)
         if isinstance(message, OpenClip):
-            return self._open_clip(session_id, now)
+            return self._open_clip(session_id, message, now)
+        if isinstance(message, LiveFrames):
+            self._live.take(session_id, message, now)
+            return []
+        if isinstance(message, VideoFailed) and self._live.get(session_id) is not None:
+            self._drop_clip(session_id)  # a question that has its slot has its features too, and goes on
+            return []
         if session is None:
             return []  # late words to a session that is gone
         session.heard_at = now
@@ -144,7 +155,10 @@ class Engine:
             self._release(message.session_id)
         self._check_open(message)
         self._expire(now)
-        clip = self._clips.available(message.clip)
+        live, clip = self._live.get(message.clip), self._clips.available(message.clip)
+        frames = live.wanted(message.frames) if live is not None else ()
+        if live is not None and not frames:
+            clip = live = None
         slot, shape = self._fresh_slot(message.question) if clip is None else self._borrowed_slot(clip, message)
         room = self._runner.capacity - shape.length
         session = Session(
@@ -158,12 +172,15 @@ class Engine:
             slot=slot,
             available=shape.video_start if shape.video_length else shape.length,
             least_chunk=self.limits.budget.least_chunk,
+            frames=frames,
         )
         self._sessions[message.session_id] = session
         self._shapes[message.session_id] = shape
+        if live is not None:
+            self._live.arrange(live, frames, now) if clip is live else self._live.copy(live, session, shape)
         if clip is not None:
             self._lend(message.clip, clip, session)
-        opened = self._opened(session, video_needed=clip is None)
+        opened = self._opened(session, video_needed=clip is None and live is None)
         return [opened, *([session.finished()] if session.reason else [])]
 
     def _opened(self, session: Session, *, video_needed: bool) -> Opened:
@@ -174,6 +191,7 @@ class Engine:
             len(session.committed),
             video_needed=video_needed,
             adapter=self._runner.adapter_fingerprint,
+            frames=session.frames if session.available >= session.prompt_length else (),
             lease_ms=round(self.limits.resume_ttl_s * 1e3),
         )
 
@@ -195,11 +213,13 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------------ clips
 
-    def _open_clip(self, clip_id: str, now: float) -> list[CloudMessage]:
+    def _open_clip(self, clip_id: str, message: OpenClip, now: float) -> list[CloudMessage]:
         """Hold a video that comes before its question."""
-        if clip_id in self._clips or clip_id in self._sessions:
+        if clip_id in self._clips or clip_id in self._sessions or (message.again and not self._free):
             return []
         self._expire(now)
+        if message.live is not None:
+            self._live.check_room(message.live)
         slot, shape = self._fresh_slot(_NO_QUESTION)
         video_end = shape.video_start + shape.video_length
         session = Session(
@@ -213,9 +233,11 @@ class Engine:
             slot=slot,
             available=shape.video_start,
             least_chunk=self.limits.budget.least_chunk,
+            background=message.live is not None,
         )
         self._sessions[clip_id], self._shapes[clip_id] = session, shape
-        self._clips.add(clip_id, Clip(session, shape, now))
+        clip = Clip(session, shape, now) if message.live is None else self._live.make(session, shape, now, message.live)
+        self._clips.add(clip_id, clip)
         return []
 
     def _borrowed_slot(self, clip: Clip, message: Open) -> tuple[int, PromptShape]:
@@ -229,12 +251,15 @@ class Engine:
         session.kv_length = clip.session.kv_length
         session.available = self._shapes[clip.lent_to].length if clip.complete else clip.session.available
         session.available_since = clip.session.available_since
+        session.frames = session.frames or clip.session.frames
         del self._sessions[clip_id], self._shapes[clip_id]
         self._rename_frames(clip_id, clip.lent_to)
 
     def _take_back(self, clip: Clip, session: Session) -> None:
         clip_id = session.open.clip
         clip.take_back(session)
+        if isinstance(clip, LiveClip):
+            self._live.refresh(clip, session.waiting_since)
         self._sessions[clip_id], self._shapes[clip_id] = clip.session, clip.shape
         self._rename_frames(session.open.session_id, clip_id)
 
@@ -335,6 +360,7 @@ class Engine:
         fresh = frames.pixels[skip : skip + room] if 0 <= skip < len(frames.pixels) else frames.pixels[:0]
         if len(fresh):
             self._frames.append((session_id, Frames(fresh, have, frames.decode_us, encoded=frames.encoded)))
+            self._sessions[session_id].frames += frames.names[skip : skip + room]
 
     def _features(self, session_id: str) -> int:
         shape, session = self._shapes[session_id], self._sessions[session_id]
@@ -346,7 +372,7 @@ class Engine:
 
     def next_due(self) -> float | None:
         """When `step` next has work: a time that may lie in the past, or None while everything waits for peers."""
-        if self._frames:
+        if self._frames or self._live.waiting:
             return -np.inf
         return next_due(self._sessions.values())
 
@@ -404,7 +430,7 @@ class Engine:
     def _encode_one(self, now: float) -> tuple[list[Output], int]:
         """Encode one chunk of frames; what that tells, and how long it took in microseconds."""
         if not self._frames:
-            return [], 0
+            return [], self._encode_live(now)
         session_id, frames = self._frames.popleft()
         session = self._sessions[session_id]
         chunk, rest = frames.pixels[: self.limits.vision_chunk], frames.pixels[self.limits.vision_chunk :]
@@ -432,6 +458,19 @@ class Engine:
         session.available = shape.length
         done = () if frames.encoded else (Stage.VIDEO_DECODE, Stage.VISION_ENCODE)
         return [Output(session_id, session.progress(stage)) for stage in done], took_us
+
+    def _encode_live(self, now: float) -> int:
+        """Encode one chunk of a live stream's frames; how long it took in microseconds."""
+        clip_id = self._live.next_waiting()
+        if clip_id is None:
+            return 0
+        try:
+            took_us = self._live.encode(clip_id, self.limits.vision_chunk, now)
+        except Exception:  # the runner's: this stream's features can't be relied on
+            self._drop_clip(clip_id)
+            return 0
+        self.stats.vision_us += took_us
+        return took_us
 
     @staticmethod
     def _work(one: Scheduled) -> Work:

@@ -13,12 +13,13 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from cloud.messages import Alive, EngineMessage, Frames, OpenClip, Park, VideoFailed
+from cloud.messages import Alive, EngineMessage, Frames, LiveFrames, OpenClip, Park, VideoFailed
 from common import codec
 from common.errors import MessageError
-from common.types import Open
+from common.live import LiveWindow
+from common.types import FrameName, Open
 
-EDGE, CLIP, FRAMES, VIDEO_FAILED, PARK, STOP = "edge", "clip", "frames", "video_failed", "park", "stop"
+EDGE, CLIP, FRAMES, LIVE, VIDEO_FAILED, PARK, STOP = "edge", "clip", "frames", "live", "video_failed", "park", "stop"
 _FRAME_TYPES = {False: np.float32, True: np.uint8}  # pixels, or features as bytes
 ALIVE = "alive"
 READY, OUT, BROKEN = "ready", "out", "broken"
@@ -40,17 +41,21 @@ def unpack(frames: list[bytes]) -> tuple[str, str, list[Any], bytes]:
 def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
     """Any message for the engine."""
     match message:
-        case Frames(pixels, first, decode_us, overruns, encoded):
+        case Frames(pixels, first, decode_us, overruns, encoded, names):
             body = np.ascontiguousarray(pixels, dtype=_FRAME_TYPES[encoded]).tobytes()
-            return pack(FRAMES, session_id, list(pixels.shape), first, decode_us, overruns, encoded, body=body)
+            about = (list(pixels.shape), first, decode_us, overruns, encoded, _pairs(names))
+            return pack(FRAMES, session_id, *about, body=body)
+        case LiveFrames(pixels, names):
+            body = np.ascontiguousarray(pixels, dtype=np.float32).tobytes()
+            return pack(LIVE, session_id, list(pixels.shape), _pairs(names), body=body)
         case VideoFailed(text):
             return pack(VIDEO_FAILED, session_id, body=text.encode())
         case Park():
             return pack(PARK, session_id)
         case Alive():
             return pack(ALIVE, session_id)
-        case OpenClip():
-            return pack(CLIP, session_id)
+        case OpenClip(live, again):
+            return pack(CLIP, session_id, live and [live.stride_us, live.cells], again)
         case Open(client=client):
             return pack(EDGE, session_id, time.monotonic(), client, body=codec.encode_edge_message(message))
         case _:
@@ -61,9 +66,12 @@ def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
     """The engine's side of `pack_message`."""
     match kind:
         case "frames":
-            shape, first, decode_us, overruns, encoded = extra
+            shape, first, decode_us, overruns, encoded, pairs = extra
             pixels = np.frombuffer(body, dtype=_FRAME_TYPES[encoded]).reshape(shape)
-            return Frames(pixels, first, decode_us, overruns, encoded)
+            return Frames(pixels, first, decode_us, overruns, encoded, _names(pairs))
+        case "live":
+            shape, pairs = extra
+            return LiveFrames(np.frombuffer(body, dtype=np.float32).reshape(shape), _names(pairs))
         case "video_failed":
             return VideoFailed(body.decode())
         case "park":
@@ -71,9 +79,18 @@ def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
         case "alive":
             return Alive()
         case "clip":
-            return OpenClip()
+            live, again = extra
+            return OpenClip(live and LiveWindow(*live), again)
         case "edge":
             message = codec.decode_edge_message(body)
             return replace(message, client=extra[1]) if isinstance(message, Open) and len(extra) > 1 else message
         case _:
             raise MessageError(f"unknown engine message {kind!r}")
+
+
+def _pairs(names: tuple[FrameName, ...]) -> list[list[int]]:
+    return [[name.number, name.time_us] for name in names]
+
+
+def _names(pairs: list[list[int]]) -> tuple[FrameName, ...]:
+    return tuple(FrameName(number, time_us) for number, time_us in pairs)

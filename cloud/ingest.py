@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import deque
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
-from cloud.messages import Frames, FrameSpec
-from common.errors import LinkError, MessageError, MismatchError
+from cloud.messages import Frames, FrameSpec, LiveFrames
+from common.errors import LinkError, MessageError, MismatchError, VideoFormatError
 from common.frame_groups import FrameGroups
+from common.frames import clip_pixels
+from common.live_decoding import LiveDecoder
 from common.replay import VideoTimes
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from common.video_decoding import VideoLimits
@@ -21,15 +24,26 @@ class Receiver(Protocol):
     def take(self, items: tuple[Any, ...]) -> None:
         """What came; nothing: the end. Raises MessageError."""
 
-    def work(self) -> tuple[Frames | None, bool]:
+    def work(self) -> tuple[Frames | LiveFrames | None, bool]:
         """What the engine shall get now, and whether there is more to do at once. Raises VideoFormatError."""
 
     def check_complete(self) -> None:
         """Raise LinkError if the stream ended too early."""
 
 
+@dataclass(frozen=True, slots=True)
+class LiveLimits:
+    """What a live stream's window may be, at most."""
+
+    max_frames: int = 64
+
+
 def receiver_for(
-    header: VideoHeader | FeaturesHeader, limits: VideoLimits, spec: FrameSpec, replay: VideoTimes | None = None
+    header: VideoHeader | FeaturesHeader,
+    limits: VideoLimits,
+    spec: FrameSpec,
+    replay: VideoTimes | None = None,
+    live: LiveLimits | None = None,
 ) -> Receiver:
     """The receiver of a video that is announced so.
 
@@ -39,6 +53,8 @@ def receiver_for(
     """
     if isinstance(header, FeaturesHeader):
         return FeatureReceiver(header, spec)
+    if header.live is not None:
+        return LiveReceiver(header, limits, spec, live or LiveLimits())
     return VideoReceiver(header, limits, spec, replay)
 
 
@@ -159,4 +175,45 @@ class VideoReceiver:
         group, more = self._groups.work()
         if group is None:
             return None, more
-        return Frames(group.pixels, group.first, round(group.busy_s * 1e6), group.overruns), more
+        decode_us = round(group.busy_s * 1e6)
+        return Frames(group.pixels, group.first, decode_us, group.overruns, names=group.names), more
+
+
+class LiveReceiver:
+    """A live stream, decoded packet by packet; has no end, and is never complete."""
+
+    def __init__(self, header: VideoHeader, limits: VideoLimits, spec: FrameSpec, live: LiveLimits) -> None:
+        """Prepare for a live stream.
+
+        Raises:
+            VideoFormatError: the header makes no sense, or is over a limit.
+        """
+        if header.live is not None and header.live.cells > live.max_frames:
+            raise VideoFormatError(
+                f"the live window has {header.live.cells} pictures, at most {live.max_frames} are taken: watch with a "
+                "shorter window or fewer pictures a second"
+            )
+        self._decoder = LiveDecoder(header, limits)
+        self._joiner = PacketJoiner(limits.max_packet_bytes)
+        self._size = spec.size
+        self._waiting: deque[VideoPacket] = deque()
+
+    def take(self, items: tuple[Any, ...]) -> None:
+        """Packets that came; none: the stream is over."""
+        if not all(isinstance(item, VideoPacket) for item in items):
+            raise MessageError("features follow the header of a video: send either")
+        self._waiting.extend(self._joiner.join(items))
+
+    def work(self) -> tuple[LiveFrames | None, bool]:
+        """The next packet's picture, if it counts; and whether there is more to decode at once."""
+        if not self._waiting:
+            return None, False
+        pictures = self._decoder.push(self._waiting.popleft())
+        frames = None
+        if pictures:
+            pixels = clip_pixels([picture for _, picture in pictures], self._size)
+            frames = LiveFrames(pixels, tuple(name for name, _ in pictures))
+        return frames, bool(self._waiting)
+
+    def check_complete(self) -> None:
+        """A live stream may end whenever it does."""

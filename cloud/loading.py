@@ -58,6 +58,8 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
         max_answer_tokens=settings.max_answer_tokens,
         max_draft=settings.max_draft,
         resume_ttl_s=settings.resume_ttl_s,
+        clip_ttl_s=settings.clip_ttl_s,
+        max_window_bytes=settings.max_window_bytes,
         budget=Budget(prompt_chunk=settings.prompt_chunk),
     )
     return (

@@ -12,7 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from common.types import CloudMessage, EdgeMessage
+from common.live import LiveWindow
+from common.types import CloudMessage, EdgeMessage, FrameName
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +24,8 @@ class Frames:
     target's own element type.
 
     `first` is the place of the first among those that the target looks at, `decode_us` what decoding and
-    preprocessing took, `overruns` how often that was longer than a replayed profile says.
+    preprocessing took, `overruns` how often that was longer than a replayed profile says. `names`: what is known of
+    which frames they are.
     """
 
     pixels: NDArray[Any]
@@ -31,11 +33,26 @@ class Frames:
     decode_us: int = 0
     overruns: int = 0
     encoded: bool = False
+    names: tuple[FrameName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveFrames:
+    """Preprocessed frames of a live stream, float32 [n, 3, size, size]: one a name, in order."""
+
+    pixels: NDArray[Any]
+    names: tuple[FrameName, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenClip:
-    """A video comes before its question: hold its frames, and prefill them, under this id."""
+    """A video comes before its question: hold its frames, and prefill them, under this id.
+
+    `live`: it is a live stream. `again`: it was announced before; if it had to go since, then only where there is room.
+    """
+
+    live: LiveWindow | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +93,7 @@ class FrameSpec:
     vision_fingerprint: str = ""
 
 
-EngineMessage = EdgeMessage | OpenClip | Frames | VideoFailed | Park | Alive
+EngineMessage = EdgeMessage | OpenClip | Frames | LiveFrames | VideoFailed | Park | Alive
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,26 @@ class ReplayedRunner:
         return self._inner.place(slot, features)
 
     @property
+    def frame_bytes(self) -> int:
+        """Memory that one frame's features take."""
+        return self._inner.frame_bytes
+
+    def keep(self, slot: int, numbers: Sequence[int], pixels: NDArray[np.float32]) -> int:
+        """Encode frames of a live stream, padded to so many frames' vision; returns microseconds."""
+        started = self.padding.now()
+        self._inner.keep(slot, numbers, pixels)
+        ended = self.padding.wait(started, self.times.video.vision.at(len(pixels)))
+        return round((ended - started) * 1e6)
+
+    def arrange(self, slot: int, numbers: Sequence[int], source: int) -> None:
+        """Make kept features the video of a slot's prompt; a copy, not padded."""
+        self._inner.arrange(slot, numbers, source)
+
+    def forget(self, slot: int, numbers: Sequence[int]) -> None:
+        """Let go of kept features."""
+        self._inner.forget(slot, numbers)
+
+    @property
     def adapter_fingerprint(self) -> str:
         """Of the adapter that the drafter's states go through; empty if there is none."""
         return self._inner.adapter_fingerprint

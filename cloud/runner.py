@@ -116,6 +116,19 @@ class Runner(Protocol):
         """Append features that an edge encoded, uint8 [n, bytes a frame]; returns microseconds."""
 
     @property
+    def frame_bytes(self) -> int:
+        """Memory that one frame's features take."""
+
+    def keep(self, slot: int, numbers: Sequence[int], pixels: NDArray[np.float32]) -> int:
+        """Encode frames of a live stream, and keep their features under these numbers; returns microseconds."""
+
+    def arrange(self, slot: int, numbers: Sequence[int], source: int) -> None:
+        """Make the features that `source` keeps under these numbers the video of a slot's prompt."""
+
+    def forget(self, slot: int, numbers: Sequence[int]) -> None:
+        """Let go of features that are kept under these numbers."""
+
+    @property
     def adapter_fingerprint(self) -> str:
         """Of the adapter that the drafter's states go through; empty if there is none."""
 

@@ -1,7 +1,8 @@
 """Which sessions go into the next packed forward, and how much of each. Pure: a function of sessions and time.
 
 Sessions that are answering come first (a few tokens each); prompts share what one chunk leaves, so that a running
-session is delayed by at most one chunk. Within each kind the longest waiting goes first.
+session is delayed by at most one chunk. Within each kind the longest waiting goes first. What is prefilled for
+questions that may never come (the windows of live streams) has its turn only in steps that nobody else needs.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def schedule(sessions: Iterable[Session], now: float, budget: Budget, *, spent: 
     `spent`: this step had its chunk already, of vision; prompts wait for the next one if anybody is answering.
     """
     due = [(at, s) for s in sessions if (at := s.due_at()) is not None and at <= now]
+    due = [pair for pair in due if not pair[1].background] or due
     due.sort(key=lambda pair: pair[0])
     chosen: list[Scheduled] = []
     prompt_left, answering_left = budget.prompt_chunk, budget.answering

@@ -19,7 +19,7 @@ import grpc.aio
 from cloud.backlog import Backlog
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
-from cloud.ingest import Receiver, receiver_for
+from cloud.ingest import LiveLimits, Receiver, receiver_for
 from cloud.messages import Alive, OpenClip, Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
 from cloud.video import VideoLimits
@@ -38,7 +38,6 @@ from common.rpc import abort
 from common.sealing import METADATA, is_sealed, seal, unsealed
 from common.types import Close, Open, Opened
 from common.video import FeaturesHeader, VideoHeader
-
 
 _RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 
@@ -167,9 +166,7 @@ class SpeculationService:
         except EventSpecError as error:
             await abort(context, error)
 
-    async def _take_video(
-        self, requests: AsyncIterator[bytes], principal: Principal
-    ) -> AsyncGenerator[bytes, None]:
+    async def _take_video(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
         """Messages are read, and acknowledged, as they come, while those before them are decoded."""
         session_id, header, size = "", None, 0
         backlog, renewed = Backlog(), time.monotonic()
@@ -180,7 +177,7 @@ class SpeculationService:
                     if session_id and time.monotonic() - renewed > _RENEW_S:
                         renewed = time.monotonic()
                         await self._engine.send(session_id, Alive())
-                    if size > self._settings.max_video_bytes:
+                    if size > self._settings.max_video_bytes and not _is_live(header):
                         await self._refuse_video(session_id)
                     named, announced, items = codec.decode_video_message(data)
                     if header is None:
@@ -203,13 +200,15 @@ class SpeculationService:
         await self._join_video(session_id, header)
         receiver = await self._receiver(session_id, header)
         async for items in backlog:
+            if isinstance(header, VideoHeader) and header.live is not None:
+                await self._engine.send(session_id, OpenClip(header.live, again=True))  # it may have had to make room
             await self._push(session_id, receiver, items)
         receiver.check_complete()
         await self._push(session_id, receiver, ())
 
     async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader) -> None:
         if isinstance(header, VideoHeader) and header.ahead:
-            await self._engine.send(session_id, OpenClip())
+            await self._engine.send(session_id, OpenClip(header.live))
         elif not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
             raise SessionError("there is no such session to join this video to; open it first")
 
@@ -222,7 +221,8 @@ class SpeculationService:
     async def _receiver(self, session_id: str, header: VideoHeader | FeaturesHeader) -> Receiver:
         limits = VideoLimits(max_frames=self._settings.max_video_frames)
         try:
-            return receiver_for(header, limits, self._engine.frames, self._replay)
+            live = LiveLimits(self._settings.max_window_frames)
+            return receiver_for(header, limits, self._engine.frames, self._replay, live)
         except VideoFormatError as error:
             await self._engine.send(session_id, VideoFailed(str(error)))
             raise
@@ -245,9 +245,7 @@ class SpeculationService:
 def _of(principal: Principal, opening: Open) -> Open:
     """The opening under ids that are the principal's own: nobody else's token meets its session or clip."""
     scoped = principal.scoped
-    return replace(
-        opening, session_id=scoped(opening.session_id), clip=scoped(opening.clip), client=principal.client
-    )
+    return replace(opening, session_id=scoped(opening.session_id), clip=scoped(opening.clip), client=principal.client)
 
 
 def _echoing(data: bytes, session_id: str) -> bytes:
@@ -266,3 +264,7 @@ async def _agree_on_seals(
         return requests, lambda data: data
     await context.send_initial_metadata((METADATA,))
     return unsealed(requests), seal
+
+
+def _is_live(header: VideoHeader | FeaturesHeader | None) -> bool:
+    return isinstance(header, VideoHeader) and header.live is not None

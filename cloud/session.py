@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from common.prefix_hash import EMPTY, extend_hash
-from common.types import Commit, Draft, Finished, FinishReason, Open, Pace, Progress, Stage, StepTimings
+from common.types import Commit, Draft, Finished, FinishReason, FrameName, Open, Pace, Progress, Stage, StepTimings
 
 _STASHED = 8  # drafts that came before the draft they continue
 _MORE_TO_COME_S = 0.004  # how long a part of a prompt waits for the next part: one forward is cheaper than two
@@ -48,6 +48,7 @@ class Session:
     """State of one answer.
 
     `prompt_length` counts video features too, `available` what of it can be fed (from `least_chunk` tokens on).
+    `frames` are those of the video, as far as known. A `background` session has work only where no other has any.
     """
 
     open: Open
@@ -61,6 +62,8 @@ class Session:
     available: int = 0
     available_since: float = 0.0
     least_chunk: int = 1
+    frames: tuple[FrameName, ...] = ()
+    background: bool = False
     kv_length: int = 0
     epoch: int = 0
     committed: list[int] = field(default_factory=list)
@@ -311,9 +314,11 @@ class Session:
             and again.question == self.open.question
             and again.sampling == self.open.sampling
             and list(again.committed) == self.committed[: len(again.committed)]
+            and (not again.frames or again.frames == tuple(name.number for name in self.frames))
         )
 
     def finished(self) -> Finished:
         """The closing message; only for a session with a reason."""
         assert self.reason is not None
-        return Finished(self.reason, len(self.committed), self.target_passes, self.stale_drafts)
+        counts = (len(self.committed), self.target_passes, self.stale_drafts)
+        return Finished(self.reason, *counts, frames=self.frames)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -45,6 +46,7 @@ class TargetRunner:
         self._tokenizer_hash = target.tokenizer.hash
         self._prompts: dict[int, torch.Tensor] = {}  # slot -> [length, hidden], video rows filled as they are encoded
         self._next_row: dict[int, int] = {}
+        self._kept: dict[int, dict[int, torch.Tensor]] = {}  # slot -> features of a live stream's frames by number
 
     @property
     def slots(self) -> int:
@@ -113,6 +115,7 @@ class TargetRunner:
         """Free what the slot holds; its KV stays where it is and will be written over."""
         self._prompts.pop(slot, None)
         self._next_row.pop(slot, None)
+        self._kept.pop(slot, None)
         self._forget_states(slot)
         if poisoned:
             self.storage.clear(slot)
@@ -147,6 +150,38 @@ class TargetRunner:
         row = self._next_row[slot]
         self._prompts[slot][row : row + len(features)] = features
         self._next_row[slot] = row + len(features)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Memory that one frame's features take."""
+        return self.target.tokens_per_frame * self.target.hidden_size * self.target.dtype.itemsize
+
+    @torch.inference_mode()
+    def keep(self, slot: int, numbers: Sequence[int], pixels: NDArray[np.float32]) -> int:
+        """Encode frames of a live stream, and keep their features under these numbers; returns microseconds."""
+        started = time.perf_counter_ns()
+        features = self.target.encode_frames(torch.from_numpy(np.array(pixels, dtype=np.float32)))
+        frames = features.view(len(numbers), self.target.tokens_per_frame, -1)
+        kept = self._kept.setdefault(slot, {})
+        for number, frame in zip(numbers, frames, strict=True):
+            kept[number] = frame.clone()  # a slice would keep its whole group alive
+        return (time.perf_counter_ns() - started) // 1_000
+
+    @cached_property
+    def _video_start(self) -> int:
+        return len(self.target.prompt("?").prefix)
+
+    @torch.inference_mode()
+    def arrange(self, slot: int, numbers: Sequence[int], source: int) -> None:
+        """Make the features that `source` keeps under these numbers the video of a slot's prompt."""
+        features = torch.cat([self._kept[source][number] for number in numbers])
+        self._next_row[slot] = self._video_start
+        self._append(slot, features)
+
+    def forget(self, slot: int, numbers: Sequence[int]) -> None:
+        """Let go of features that are kept under these numbers."""
+        for number in numbers:
+            self._kept.get(slot, {}).pop(number, None)
 
     @property
     def adapter_fingerprint(self) -> str:

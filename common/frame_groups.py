@@ -13,6 +13,7 @@ from common.errors import VideoFormatError
 from common.frames import clip_pixels
 from common.padding import Padding
 from common.replay import VideoTimes
+from common.types import FrameName
 from common.video import VideoHeader, VideoPacket
 from common.video_decoding import Sampled, VideoDecoder, VideoLimits
 
@@ -21,7 +22,7 @@ _GROUP = 4  # frames: a larger group waits for its last frame, a smaller one cos
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameGroup:
-    """Frames that the target looks at, from the `first` on: `pixels` float32 [n, 3, size, size].
+    """Frames that the target looks at, from the `first` on: `pixels` float32 [n, 3, size, size], and their `names`.
 
     `busy_s` is what decoding and preprocessing took since the last group, `overruns` how often that was longer than a
     replayed profile says.
@@ -31,6 +32,7 @@ class FrameGroup:
     first: int
     busy_s: float
     overruns: int = 0
+    names: tuple[FrameName, ...] = ()
 
 
 class FrameGroups:
@@ -122,7 +124,8 @@ class FrameGroups:
     def _group(self, pixels: NDArray[np.float32] | None) -> FrameGroup | None:
         if pixels is None:
             return None
-        group = FrameGroup(pixels, self._sent, self._busy_s, self._padding.overruns)
+        names = tuple(self._decoder.names[self._sent : self._sent + len(pixels)])
+        group = FrameGroup(pixels, self._sent, self._busy_s, self._padding.overruns, names)
         self._sent += len(pixels)
         self._busy_s, self._padding.overruns = 0.0, 0
         return group

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import VideoFormatError
+from common.types import FrameName
 from common.video_sampling import sampled_indices
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ class VideoLimits:
 class VideoDecoder:
     """One video. Frames are numbered in the order of presentation, whatever order their packets come in.
 
+    Where the header names the frames that are wanted, a frame's number is its packet's index.
     After a `VideoFormatError` the decoder is of no more use.
+
+    Attributes:
+        names: the wanted frames that came out so far, one a place.
     """
 
     def __init__(self, header: VideoHeader, limits: VideoLimits | None = None, *, count: int = 8) -> None:
@@ -63,9 +68,12 @@ class VideoDecoder:
         """
         self._limits = limits or VideoLimits()
         self._header = header
-        self._check_header()
-        self._wanted = sampled_indices(header.frames, count)
-        self._context = self._open()
+        check_header(header, self._limits)
+        self._check_length()
+        self._wanted = self._named(count) if header.named else sampled_indices(header.frames, count)
+        self.names: list[FrameName] = []
+        self._last = -1  # index of the last packet
+        self._context = open_decoder(header, self._limits)
         self._hidden: set[int] = set()  # packets whose frames are not to be shown
         self._packets = 0
         self._frames = 0
@@ -84,7 +92,7 @@ class VideoDecoder:
         self._packets += 1
         if not packet.shown:
             self._hidden.add(packet.index)
-        return self._decode(self._encoded(packet))
+        return self._decode(encoded_packet(packet))
 
     def finish(self) -> Sampled:
         """The wanted frames that the decoder still held back, as `push`.
@@ -97,61 +105,31 @@ class VideoDecoder:
             raise VideoFormatError(
                 f"the video has {self._frames} frames, but its header says {self._header.frames}: the clip is damaged"
             )
+        if len(self.names) != len(self._wanted):
+            raise VideoFormatError("the video doesn't have all the frames that its header names")
         return sampled
 
-    def _check_header(self) -> None:
-        header, limits = self._header, self._limits
-        if header.codec not in CODECS:
-            known = ", ".join(sorted(CODECS))
-            raise VideoFormatError(f"codec {header.codec[:40]!r} isn't taken: encode the clip as one of {known}")
-        if not 1 <= header.frames <= limits.max_frames:
-            raise VideoFormatError(
-                f"the video has {header.frames:,} frames, 1 to {limits.max_frames:,} are taken: cut it"
-            )
-        if header.width < 1 or header.height < 1 or header.width * header.height > limits.max_pixels:
-            raise VideoFormatError(
-                f"the video is {header.width}x{header.height}, at most {limits.max_pixels:,} pixels are taken: "
-                "scale it down"
-            )
-        if len(header.extradata) > _MAX_EXTRADATA:
-            raise VideoFormatError(f"the video's header has {len(header.extradata):,} bytes: the clip is damaged")
+    def _check_length(self) -> None:
+        frames, most = self._header.frames, self._limits.max_frames
+        if not 1 <= frames <= most:
+            raise VideoFormatError(f"the video has {frames:,} frames, 1 to {most:,} are taken: cut it")
 
-    def _open(self) -> Any:
-        import av
-
-        header = self._header
-        try:
-            context: Any = av.CodecContext.create(_DECODERS[header.codec], "r")
-            context.extradata = header.extradata or None
-            context.width, context.height = header.width, header.height  # some formats' packets don't say
-            context.thread_count = 1
-            context.copy_opaque = True
-            context.options = {"max_pixels": str(self._limits.max_pixels)}
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise VideoFormatError(f"no decoder for {header.codec}: {error}") from error
-        return context
+    def _named(self, count: int) -> list[int]:
+        named = list(self._header.named)
+        if len(named) != count or named != sorted(named):
+            raise VideoFormatError(f"a video with named frames names the {count} that are looked at, in order")
+        return named
 
     def _check_packet(self, packet: VideoPacket) -> None:
-        if packet.index != self._packets:
-            raise VideoFormatError(f"packet {packet.index} came where {self._packets} was due: send the video again")
+        check_order(packet, self._last, gaps=bool(self._header.named))
+        self._last = packet.index
         shown = self._packets - len(self._hidden) + packet.shown
         hidden = len(self._hidden) + (not packet.shown)
         if shown > self._header.frames or hidden > self._header.frames * _HIDDEN_PER_SHOWN + _HIDDEN_AT_CUT:
             raise VideoFormatError(
                 f"the video has more packets than its header's {self._header.frames} frames need: the clip is damaged"
             )
-        size, largest = len(packet.data), self._limits.max_packet_bytes
-        if not 0 < size <= largest:
-            raise VideoFormatError(f"packet {packet.index} has {size:,} bytes, 1 to {largest:,} are taken")
-
-    def _encoded(self, packet: VideoPacket) -> Any:
-        import av
-
-        encoded = av.Packet(packet.data)
-        encoded.pts = packet.pts if packet.shown else None
-        encoded.dts = packet.dts
-        encoded.opaque = packet.index
-        return encoded
+        check_size(packet, self._limits)
 
     def _decode(self, encoded: Any) -> Sampled:
         import av
@@ -168,12 +146,87 @@ class VideoDecoder:
         self._frames += 1
         if number >= self._header.frames:
             raise VideoFormatError(f"the video has more than the {self._header.frames} frames of its header")
-        if frame.is_corrupt:
-            raise VideoFormatError(f"frame {number} of the video is damaged: copy or encode the clip again")
-        if (frame.width, frame.height) != (self._header.width, self._header.height):
-            raise VideoFormatError(f"frame {number} is {frame.width}x{frame.height}, unlike the video: encode it again")
+        check_frame(frame, number, self._header)
+        if self._header.named:
+            number = frame.opaque
         places = [place for place, index in enumerate(self._wanted) if index == number]
         if not places:
             return []
+        self.names += [FrameName(number, time_us(self._header, frame.pts))] * len(places)
         picture = frame.to_ndarray(format="rgb24")
         return [(place, picture) for place in places]
+
+
+def check_header(header: VideoHeader, limits: VideoLimits) -> None:
+    """Raise VideoFormatError if the codec isn't taken, or sizes make no sense or are over a limit."""
+    if header.codec not in CODECS:
+        known = ", ".join(sorted(CODECS))
+        raise VideoFormatError(f"codec {header.codec[:40]!r} isn't taken: encode the clip as one of {known}")
+    if header.width < 1 or header.height < 1 or header.width * header.height > limits.max_pixels:
+        raise VideoFormatError(
+            f"the video is {header.width}x{header.height}, at most {limits.max_pixels:,} pixels are taken: "
+            "scale it down"
+        )
+    if len(header.extradata) > _MAX_EXTRADATA:
+        raise VideoFormatError(f"the video's header has {len(header.extradata):,} bytes: the clip is damaged")
+
+
+def open_decoder(header: VideoHeader, limits: VideoLimits) -> Any:
+    """FFmpeg's decoder of a video whose header was checked; each frame's `opaque` is its packet's index."""
+    import av
+
+    try:
+        context: Any = av.CodecContext.create(_DECODERS[header.codec], "r")
+        context.extradata = header.extradata or None
+        context.width, context.height = header.width, header.height  # some formats' packets don't say
+        context.thread_count = 1
+        context.copy_opaque = True
+        context.options = {"max_pixels": str(limits.max_pixels)}
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise VideoFormatError(f"no decoder for {header.codec}: {error}") from error
+    return context
+
+
+def encoded_packet(packet: VideoPacket) -> Any:
+    """A packet as FFmpeg wants it."""
+    import av
+
+    encoded = av.Packet(packet.data)
+    encoded.pts = packet.pts if packet.shown else None
+    encoded.dts = packet.dts
+    encoded.opaque = packet.index
+    return encoded
+
+
+def check_order(packet: VideoPacket, last: int, *, gaps: bool) -> None:
+    """Raise VideoFormatError if a packet doesn't follow the one of index `last` (-1: none).
+
+    With `gaps`, the first is a keyframe, and a keyframe may come any number later.
+    """
+    due = last + 1
+    if packet.index == due and (due > 0 or not gaps or packet.keyframe):
+        return
+    if not gaps or packet.index <= last or not packet.keyframe:
+        raise VideoFormatError(f"packet {packet.index} came where {due} was due: send the video again")
+
+
+def check_size(packet: VideoPacket, limits: VideoLimits) -> None:
+    """Raise VideoFormatError if a packet is empty or too large."""
+    size, largest = len(packet.data), limits.max_packet_bytes
+    if not 0 < size <= largest:
+        raise VideoFormatError(f"packet {packet.index} has {size:,} bytes, 1 to {largest:,} are taken")
+
+
+def check_frame(frame: Any, number: int, header: VideoHeader) -> None:
+    """Raise VideoFormatError if a decoded frame is damaged, or of another size than the header says."""
+    if frame.is_corrupt:
+        raise VideoFormatError(f"frame {number} of the video is damaged: copy or encode the clip again")
+    if (frame.width, frame.height) != (header.width, header.height):
+        raise VideoFormatError(f"frame {number} is {frame.width}x{frame.height}, unlike the video: encode it again")
+
+
+def time_us(header: VideoHeader, pts: int | None) -> int:
+    """A presentation time in microseconds; 0 where none is known."""
+    if pts is None or not header.time_base_den:
+        return 0
+    return pts * header.time_base_num * 1_000_000 // header.time_base_den

@@ -30,17 +30,26 @@ def next_token(context: Sequence[int], sampling: SamplingParams, position: int, 
     return EOS if value % eos_every == 0 else 3 + value % (VOCAB - 3)
 
 
-def prompt_tokens(question: str) -> list[int]:
-    """The fake prompt: one token a character, with the video's features in the middle."""
+def prompt_tokens(question: str, frames: Sequence[int] | None = None) -> list[int]:
+    """The fake prompt: one token a character, with the video's features (or those of live frames) in the middle."""
     video = [-7 - i for i in range(VIDEO_FRAMES * TOKENS_PER_FRAME)]
+    if frames is not None:
+        video = [token for number in frames for token in live_features(number)]
     return [1, *video, *(1000 + ord(c) for c in question)]
 
 
-def reference_answer(question: str, sampling: SamplingParams, max_tokens: int) -> list[int]:
-    """What the fake target says alone."""
+def live_features(number: int) -> list[int]:
+    """The fake features of a live stream's frame."""
+    return [-1_000 * (number + 1) - i for i in range(TOKENS_PER_FRAME)]
+
+
+def reference_answer(
+    question: str, sampling: SamplingParams, max_tokens: int, frames: Sequence[int] | None = None
+) -> list[int]:
+    """What the fake target says alone, of its video or of live frames."""
     answer: list[int] = []
     while len(answer) < max_tokens and (not answer or answer[-1] != EOS):
-        answer.append(next_token([*prompt_tokens(question), *answer], sampling, len(answer)))
+        answer.append(next_token([*prompt_tokens(question, frames), *answer], sampling, len(answer)))
     return answer
 
 
@@ -65,6 +74,7 @@ class FakeRunner:
         self._kv: dict[int, list[int]] = {}
         self._prompts: dict[int, list[int]] = {}
         self._encoded: dict[int, int] = {}
+        self.kept: dict[int, set[int]] = {}
 
     def open(self, slot: int, question: str) -> PromptShape:
         if not question.strip():
@@ -78,12 +88,30 @@ class FakeRunner:
     def ask(self, slot: int, question: str) -> PromptShape:
         if not question.strip():
             raise PromptError("the question is empty")
-        self._prompts[slot] = prompt_tokens(question)
         video = VIDEO_FRAMES * TOKENS_PER_FRAME
+        self._prompts[slot] = [*self._prompts[slot][: 1 + video], *prompt_tokens(question)[1 + video :]]
         return PromptShape(len(self._prompts[slot]), len(self._prompts[slot]) - video, 1, video)
 
     def close(self, slot: int, poisoned: bool = False) -> None:
         del self._prompts[slot], self._kv[slot], self._encoded[slot]
+        self.kept.pop(slot, None)
+
+    frame_bytes = 100
+
+    def keep(self, slot: int, numbers: Sequence[int], pixels: NDArray[np.float32]) -> int:
+        assert slot in self._prompts and len(numbers) == len(pixels)
+        self.kept.setdefault(slot, set()).update(numbers)
+        return 100
+
+    def arrange(self, slot: int, numbers: Sequence[int], source: int) -> None:
+        assert set(numbers) <= self.kept[source], "features that aren't kept"
+        assert len(numbers) == VIDEO_FRAMES
+        features = [token for number in numbers for token in live_features(number)]
+        self._prompts[slot][1 : 1 + len(features)] = features
+        self._encoded[slot] = VIDEO_FRAMES
+
+    def forget(self, slot: int, numbers: Sequence[int]) -> None:
+        self.kept[slot] -= set(numbers)
 
     def encode(self, slot: int, pixels: NDArray[np.float32]) -> int:
         self._encoded[slot] += len(pixels)

@@ -58,6 +58,8 @@ class LocalEngine:
             max_answer_tokens=self.settings.max_answer_tokens,
             max_draft=self.settings.max_draft,
             resume_ttl_s=self.settings.resume_ttl_s,
+            clip_ttl_s=self.settings.clip_ttl_s,
+            max_window_bytes=self.settings.max_window_bytes,
         )
         self.runner = FakeRunner(slots=self.settings.sessions)
         self.engine = Engine(self.runner, limits)

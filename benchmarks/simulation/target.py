@@ -97,6 +97,19 @@ class KnownTarget:
         raise EngineError("features from the edge aren't simulated")
 
     @property
+    def frame_bytes(self) -> int:
+        return self.tokens_per_frame
+
+    def keep(self, slot: int, numbers: Sequence[int], pixels: NDArray[np.float32]) -> int:
+        raise EngineError("live streams aren't simulated")
+
+    def arrange(self, slot: int, numbers: Sequence[int], source: int) -> None:
+        raise EngineError("live streams aren't simulated")
+
+    def forget(self, slot: int, numbers: Sequence[int]) -> None:
+        raise EngineError("live streams aren't simulated")
+
+    @property
     def adapter_fingerprint(self) -> str:
         return ""
 

@@ -79,6 +79,11 @@ class Bench:
         while any(not s.prefilled for s in self.engine._sessions.values()):
             self.step()
 
+    def prefill_of(self, session_id: str) -> None:
+        """Step until this session's prompt isn't what is left."""
+        while not self.engine._sessions[session_id].prefilled:
+            self.step()
+
     def run(self) -> None:
         """Step until everything waits for its peers."""
         for _ in range(1_000):
