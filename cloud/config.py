@@ -32,6 +32,7 @@ class EngineSettings(ModelSettings):
     max_video_bytes: int = 256 << 20
     replay: str = ""
     adapter: str = ""
+    sessions_per_client: int = 0
     step_timeout_s: float = 60.0
     faults: str = ""
 
@@ -68,10 +69,11 @@ class CloudSettings(EngineSettings):
         require(1 <= self.max_draft <= 256, f"max_draft must be between 1 and 256, not {self.max_draft}")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.max_video_bytes >= 1, "max_video_bytes must be positive")
+        require(self.sessions_per_client >= 0, "sessions_per_client can't be negative")
         require(self.max_video_frames >= 1, "max_video_frames must be positive")
-        require(self.step_timeout_s >= 0, "step_timeout_s can't be negative")
         require(self.max_window_frames >= 1, "max_window_frames must be positive")
         require(self.max_window_bytes >= 1, "max_window_bytes must be positive")
+        require(self.step_timeout_s >= 0, "step_timeout_s can't be negative")
         require(self.resume_ttl_s >= 0, "resume_ttl_s can't be negative")
         require(self.clip_ttl_s >= 0, "clip_ttl_s can't be negative")
         require(self.open_timeout_s > 0, "open_timeout_s must be positive")

@@ -22,6 +22,7 @@ from cloud.messages import EngineMessage, Frames, LiveFrames, OpenClip, Output, 
 from cloud.runner import DraftStates, PromptShape, Runner, Work
 from cloud.scheduler import Budget, Scheduled, next_due, schedule
 from cloud.session import Session
+from cloud.shares import Shares, may_hold
 from cloud.state_page import Held
 from common.errors import CapacityError, EngineError, EventSpecError, MismatchError, PromptError
 from common.failures import failure_of
@@ -43,6 +44,7 @@ from common.types import (
 )
 
 _SHORTEST_LEASE_S = 10.0
+_FULL_MS = 500  # after which a place may be free
 _NO_QUESTION = "?"  # stands in a clip's prompt until somebody asks
 
 
@@ -56,6 +58,7 @@ class EngineLimits:
     max_patience_ms: int = 5_000
     resume_ttl_s: float = 60.0
     clip_ttl_s: float = 120.0
+    sessions_per_client: int = 0
     max_window_bytes: int = 512 << 20
     vision_chunk: int = 8
     budget: Budget = field(default_factory=Budget)
@@ -86,10 +89,11 @@ class Engine:
         self._frames: deque[tuple[str, Frames]] = deque()
         self._shapes: dict[str, PromptShape] = {}
         self._clips = ClipTable()
-        self._live = LiveStreams(runner, self._clips, self.limits.max_window_bytes)
+        self._shares = Shares()
         self.suspects: frozenset[str] = frozenset()  # sessions that were there when an engine died
         self.at_work: Callable[[Sequence[str]], None] = lambda session_ids: None  # hears who is worked on
         self._turn = 0
+        self._live = LiveStreams(runner, self._clips, self.limits.max_window_bytes)
 
     # ----------------------------------------------------------------------------------------- messages in
 
@@ -159,7 +163,9 @@ class Engine:
         frames = live.wanted(message.frames) if live is not None else ()
         if live is not None and not frames:
             clip = live = None
-        slot, shape = self._fresh_slot(message.question) if clip is None else self._borrowed_slot(clip, message)
+        slot, shape = (
+            self._fresh_slot(message.question, message.client) if clip is None else self._borrowed_slot(clip, message)
+        )
         room = self._runner.capacity - shape.length
         session = Session(
             open=message,
@@ -191,16 +197,17 @@ class Engine:
             len(session.committed),
             video_needed=video_needed,
             adapter=self._runner.adapter_fingerprint,
-            frames=session.frames if session.available >= session.prompt_length else (),
             lease_ms=round(self.limits.resume_ttl_s * 1e3),
+            frames=session.frames if session.available >= session.prompt_length else (),
         )
 
-    def _fresh_slot(self, question: str) -> tuple[int, PromptShape]:
+    def _fresh_slot(self, question: str, client: str = "") -> tuple[int, PromptShape]:
         """A slot of one's own, with a prompt. An idle clip makes room if need be."""
+        self._check_share(client)
         if not self._free and (idle := self._clips.idle()) is not None:
             self._drop_clip(idle)
         if not self._free:
-            raise CapacityError(f"all {self._runner.slots} sessions are taken; try again later")
+            raise CapacityError(f"all {self._runner.slots} sessions are taken; try again later", _FULL_MS)
         slot = self._free[0]
         shape = self._runner.open(slot, question)
         try:
@@ -210,6 +217,13 @@ class Engine:
             raise
         self._free.remove(slot)
         return slot, shape
+
+    def _check_share(self, client: str) -> None:
+        """Raise CapacityError if a client holds its share of the slots already."""
+        own = sum(session.client == client for session in self._sessions.values())
+        free = len(self._free) + (self._clips.idle() is not None)
+        if not may_hold(own, free, self.limits.sessions_per_client, named=client.startswith("=")):
+            raise CapacityError(f"{own} sessions are this client's share for now; try again later", _FULL_MS)
 
     # ------------------------------------------------------------------------------------------------ clips
 
@@ -379,7 +393,7 @@ class Engine:
     def step(self, now: float) -> list[Output]:
         """Run what is due. An error of the runner fails the sessions in that step and no other."""
         progress, encode_us = self._encode_one(now)
-        scheduled = schedule(self._sessions.values(), now, self.limits.budget, spent=encode_us > 0)
+        scheduled = schedule(self._sessions.values(), now, self.limits.budget, spent=encode_us > 0, shares=self._shares)
         scheduled = self._suspects_alone(scheduled)
         if not scheduled:
             return progress
@@ -431,7 +445,7 @@ class Engine:
         """Encode one chunk of frames; what that tells, and how long it took in microseconds."""
         if not self._frames:
             return [], self._encode_live(now)
-        session_id, frames = self._frames.popleft()
+        session_id, frames = self._next_frames()
         session = self._sessions[session_id]
         chunk, rest = frames.pixels[: self.limits.vision_chunk], frames.pixels[self.limits.vision_chunk :]
         if len(rest):
@@ -445,6 +459,7 @@ class Engine:
             failure = Failure(FailureCode.ENGINE, f"encoding the video failed: {error}")
             return [Output(session_id, failure)], 0
         self.stats.vision_us += took_us
+        self._shares.charge(session.client, len(chunk) * self._runner.tokens_per_frame)
         shape = self._shapes[session_id]
         session.available += len(chunk) * self._runner.tokens_per_frame
         session.available_since = now + took_us / 1e6
@@ -471,6 +486,14 @@ class Engine:
             return 0
         self.stats.vision_us += took_us
         return took_us
+
+    def _next_frames(self) -> tuple[str, Frames]:
+        """Frames of the client that has had least, taken out of what waits."""
+        first = self._shares.first(self._sessions[name] for name, _ in self._frames)
+        place = next(i for i, (name, _) in enumerate(self._frames) if self._sessions[name] is first)
+        found = self._frames[place]
+        del self._frames[place]
+        return found
 
     @staticmethod
     def _work(one: Scheduled) -> Work:

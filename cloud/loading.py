@@ -60,6 +60,7 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
         resume_ttl_s=settings.resume_ttl_s,
         clip_ttl_s=settings.clip_ttl_s,
         max_window_bytes=settings.max_window_bytes,
+        sessions_per_client=settings.sessions_per_client,
         budget=Budget(prompt_chunk=settings.prompt_chunk),
     )
     return (

@@ -184,7 +184,7 @@ class SpeculationService:
                         if announced is None or not named:
                             raise MessageError("a video begins with its session id and header")
                         session_id, header = principal.scoped(named), announced
-                        backlog.start(self._decode(session_id, header, backlog))
+                        backlog.start(self._decode(session_id, header, backlog, principal.client))
                     if isinstance(header, VideoHeader) and header.acknowledge:
                         yield codec.encode_video_acknowledgement(size)
                     if items:
@@ -196,8 +196,10 @@ class SpeculationService:
         finally:
             await backlog.stop()
 
-    async def _decode(self, session_id: str, header: VideoHeader | FeaturesHeader, backlog: Backlog) -> None:
-        await self._join_video(session_id, header)
+    async def _decode(
+        self, session_id: str, header: VideoHeader | FeaturesHeader, backlog: Backlog, client: str
+    ) -> None:
+        await self._join_video(session_id, header, client)
         receiver = await self._receiver(session_id, header)
         async for items in backlog:
             if isinstance(header, VideoHeader) and header.live is not None:
@@ -206,7 +208,7 @@ class SpeculationService:
         receiver.check_complete()
         await self._push(session_id, receiver, ())
 
-    async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader) -> None:
+    async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader, client: str) -> None:
         if isinstance(header, VideoHeader) and header.ahead:
             await self._engine.send(session_id, OpenClip(header.live))
         elif not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
@@ -256,6 +258,10 @@ def _echoing(data: bytes, session_id: str) -> bytes:
     return data
 
 
+def _is_live(header: VideoHeader | FeaturesHeader | None) -> bool:
+    return isinstance(header, VideoHeader) and header.live is not None
+
+
 async def _agree_on_seals(
     requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
 ) -> tuple[AsyncIterator[bytes], Callable[[bytes], bytes]]:
@@ -264,7 +270,3 @@ async def _agree_on_seals(
         return requests, lambda data: data
     await context.send_initial_metadata((METADATA,))
     return unsealed(requests), seal
-
-
-def _is_live(header: VideoHeader | FeaturesHeader | None) -> bool:
-    return isinstance(header, VideoHeader) and header.live is not None

@@ -89,6 +89,11 @@ class Session:
         self._append(self.open.committed)
         self._finish_if_complete()
 
+    @property
+    def client(self) -> str:
+        """Whose share of the target this session takes."""
+        return self.open.client
+
     # --------------------------------------------------------------------------------------------- stages
 
     def age_us(self, now: float) -> int:
