@@ -69,13 +69,20 @@ def serve(
     ] = None,
     adapter: Annotated[
         str | None,
-        typer.Option(help="Folder of an adapter from the drafter's states to the target's; see --draft-form. [none]"),
+        typer.Option(
+            help="Adapter from the drafter's states to the target's, a folder or a shipped one's name such as tiny-L5F; "
+            "see --draft-form. [none]"
+        ),
+    ] = None,
+    live_kbps: Annotated[
+        int | None, typer.Option(help="Most kilobits a second that a live stream's H.264 may take. [2000]")
     ] = None,
     draft_form: Annotated[
         str | None,
         typer.Option(
             help="What drafts carry: ids, hidden (states, half precision), int8 (states, bytes), codes (a split "
-            "adapter's waist, bytes), mirror (ids that adapter and target's head choose here). [ids]"
+            "adapter's waist, bytes), mirror (ids that adapter and target's head choose here), auto (ids or states, "
+            "whichever pays on this link). [ids]"
         ),
     ] = None,
     target_tokenizer: Annotated[

@@ -30,6 +30,7 @@ class EdgeAdapter:
     loaded: LoadedAdapter
     form: DraftForm
     target: TargetHead | None = None
+    chosen: bool = False  # by the controller, for each answer: ids, or this form
 
     @property
     def state_form(self) -> StateForm | None:
@@ -95,6 +96,9 @@ def edge_adapter(
     """
     adapter = loaded.adapter
     level = adapter.config.level.value
+    chosen = form is DraftForm.AUTO
+    if chosen:
+        form = DraftForm.CODES if isinstance(adapter, SplitAdapter) else DraftForm.INT8
     if isinstance(adapter, TokenAdapter):
         if form is not DraftForm.MIRROR:
             raise ModelError("this adapter maps tokens to tokens: it takes --draft-form mirror")
@@ -121,7 +125,7 @@ def edge_adapter(
             f"the adapter makes states of width {adapter.config.target_hidden}, which isn't the target's: name the "
             "target's folder with --vision-model"
         )
-    return EdgeAdapter(loaded, form, target)
+    return EdgeAdapter(loaded, form, target, chosen)
 
 
 class MirrorHead:

@@ -19,7 +19,9 @@ from common.types import DrafterInfo, Open, Pace, SamplingParams
 from common.video import VIDEO_FRAMES
 from edge.config import EdgeSettings
 from edge.controller import Experience
+from edge.estimates import IDS
 from edge.event_frames import read_event_frames
+from edge.form_choice import FormChoice, Offer
 from edge.forms import DraftForm, StateBook
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
@@ -89,10 +91,15 @@ class DrafterModel:
             return across(self.across, drafting, drafter)
         return drafting if self.adapter is None else self.adapter.wrap(drafting, drafter)
 
-    def book(self) -> StateBook | None:
-        """Of the states of one answer, if states travel."""
+    def book(self, choice: FormChoice | None = None, max_ahead: int = 16) -> StateBook | None:
+        """Of the states of one answer, if states travel; where that is left open, `choice` decides."""
         form = self.adapter.state_form if self.adapter is not None else None
-        return None if form is None else StateBook(form)
+        if form is None or self.adapter is None:
+            return None
+        if choice is not None and self.adapter.chosen:
+            offer = Offer(form.form.value, form.token_bytes)
+            return StateBook(form) if choice.form(offer, max_ahead) == offer.form else None
+        return StateBook(form)
 
     @property
     def ids_form(self) -> str:
@@ -191,14 +198,16 @@ class Answering:
             self._event_frames(ask, stages) if drafts and watch is None else _nothing(),
             self._open_clip(ask, stages, watch) if cloud else _nothing(),
         )
-        length = self._experience.drafts(ask.draft_length, ask.pace, ask.patience_ms, self._settings.max_ahead)
+        book = drafter.book(self._experience.choice, self._settings.max_ahead) if drafts and cloud else None
+        form = IDS if book is None else book.form.form.value
+        length = self._experience.drafts(ask.draft_length, ask.pace, ask.patience_ms, self._settings.max_ahead, form)
         session = EdgeSession(
             opening=Open(
                 session_id=journal.progress.session_id if journal is not None else uuid.uuid4().hex,
                 question=ask.question,
                 sampling=ask.sampling,
                 max_tokens=max_tokens,
-                pace=self._experience.pace(ask.pace) if drafts else ask.pace or Pace.EAGER,
+                pace=self._experience.pace(ask.pace, form) if drafts else ask.pace or Pace.EAGER,
                 patience_ms=ask.patience_ms,
                 drafter=drafter.info if drafts else DrafterInfo(tokenizer_hash=drafter.words.hash),
                 clip=watch.id if watch is not None and cloud else "",
@@ -207,7 +216,7 @@ class Answering:
             eos_token_ids=drafter.eos_token_ids,
             length=length,
             started_at=started,
-            book=drafter.book() if drafts and cloud else None,
+            book=book,
             first_epoch=journal.progress.epoch + 1 if journal is not None else 0,
             committed=list(journal.progress.committed) if journal is not None else [],
         )
@@ -237,6 +246,7 @@ class Answering:
         if watch is not None and cloud:
             session.figures.uplink_bytes["video"] += watch.claim_bytes()
         yield Report({**self._report(drafter, ask, session, stages), "ahead": ahead})
+        self._experience.choice.told(form, session.figures.draft_form)
         length.reflect()
 
     def watch(self, watch: WatchRequest) -> AsyncGenerator[WatchState, None]:

@@ -58,7 +58,7 @@ class EdgeSettings(ModelSettings):
         forms = [form.value for form in DraftForm]
         require(self.draft_form in forms, f"draft_form must be one of {', '.join(forms)}, not {self.draft_form}")
         if self.adapter:
-            require(self.draft_form != "ids", "an adapter needs a --draft-form: hidden, int8, codes or mirror")
+            require(self.draft_form != "ids", "an adapter needs a --draft-form: auto, hidden, int8, codes or mirror")
         require(self.adapter != "" or self.draft_form == "ids", f"--draft-form {self.draft_form} needs an --adapter")
         ways = [way.value for way in Way]
         require(self.across in ways, f"across must be one of {', '.join(ways)}, not {self.across}")

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from common.types import Commit, Pace
 from edge.draft_law import LONGEST, OFF, Circumstances, Plan, alike, best_plan, forecast, gain
-from edge.estimates import DraftingEstimates
+from edge.estimates import IDS, DraftingEstimates
+from edge.form_choice import FormChoice
 
 _BETTER = 0.99  # a new plan must cost so much less than the old one
 _EAGER_MARGIN = 0.97  # and the patient pace than the eager one, which can't lose much where the estimates are wrong
@@ -32,7 +33,10 @@ class DraftLength:
     Attributes:
         estimates: what the session tells it of link, drafter and target.
         off: True while nothing is to be drafted.
+        form: in which this answer's drafts travel; see `edge/form_choice.py`.
     """
+
+    form: str = IDS
 
     def __init__(
         self, length: int = 0, *, start: int = 4, longest: int = 16, estimates: DraftingEstimates | None = None
@@ -100,6 +104,7 @@ class Controller(DraftLength):
     patience_s: float
     asked: Pace | None = None
     off: bool = False
+    form: str = IDS
     _max_draft: int = LONGEST
     _commits: int = 0
     _next_look: int = _FIRST_LOOK
@@ -178,7 +183,7 @@ class Controller(DraftLength):
         """What the law needs to know, if that is known and not what it was at the last look."""
         if not self.estimates.known:
             return None
-        c = self.estimates.circumstances(self._max_draft)
+        c = self.estimates.circumstances(self._max_draft, self.form)
         return None if self.advice.seen is not None and alike(c, self.advice.seen) else c
 
     def _look(self, pace: Pace, c: Circumstances) -> float:
@@ -200,17 +205,32 @@ class Experience:
     """What a daemon's answers have learnt, one from the other."""
 
     estimates: DraftingEstimates = field(default_factory=DraftingEstimates)
-    advice: Advice = field(default_factory=Advice)
+    advices: dict[str, Advice] = field(default_factory=dict)
+    choice: FormChoice = field(init=False)
 
-    def drafts(self, length: int, pace: Pace | None, patience_ms: int, max_ahead: int) -> DraftLength:
+    def __post_init__(self) -> None:
+        self.choice = FormChoice(self.estimates)
+
+    @property
+    def advice(self) -> Advice:
+        """About drafts of ids."""
+        return self.advised(IDS)
+
+    def advised(self, form: str) -> Advice:
+        """About drafts of this form."""
+        return self.advices.setdefault(form, Advice())
+
+    def drafts(self, length: int, pace: Pace | None, patience_ms: int, max_ahead: int, form: str = IDS) -> DraftLength:
         """For one answer: drafts of the length that was asked for, or the controller's choice (0)."""
         if length:
-            return DraftLength(length, estimates=self.estimates)
-        return Controller(self.estimates, self.advice, max_ahead, patience_ms / 1e3, pace)
+            fixed = DraftLength(length, estimates=self.estimates)
+            fixed.form = form
+            return fixed
+        return Controller(self.estimates, self.advised(form), max_ahead, patience_ms / 1e3, pace, form=form)
 
-    def pace(self, pace: Pace | None) -> Pace:
+    def pace(self, pace: Pace | None, form: str = IDS) -> Pace:
         """The pace that was asked for, or the controller's choice (None)."""
-        return pace or self.advice.pace
+        return pace or self.advised(form).pace
 
 
 def _steady(old: Plan, new: Plan, c: Circumstances) -> Plan:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 LONGEST = 16  # drafts longer than this aren't considered
 _LENGTHS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16)
@@ -23,13 +22,6 @@ _SAME_S = 1e-4
 _CLOSE = 5  # plans that one walk each leaves in the race
 _CHANGE = 0.02
 _AS_GOOD = 1.005
-
-
-class Payload(Enum):
-    """What a draft carries."""
-
-    IDS = "ids"
-    HIDDEN_STATES = "hidden_states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,6 @@ class Plan:
     first: int
     ahead: int
     patience_s: float = 0.0
-    payload: Payload = Payload.IDS
 
     def count(self, ahead: int) -> int:
         """Tokens of the next draft where `ahead` are made and not committed yet; 0: wait."""
@@ -275,7 +266,7 @@ def plans(c: Circumstances, max_ahead: int, patience_s: float) -> list[Plan]:
 def with_leads(plan: Plan, max_ahead: int) -> list[Plan]:
     """The same plan with less ahead, or more."""
     leads = {min(max_ahead, lead) for lead in (*_LENGTHS, 20, 24, 32, 40, 48) if lead >= plan.first}
-    return [Plan(plan.length, plan.first, lead, plan.patience_s, plan.payload) for lead in sorted(leads)]
+    return [Plan(plan.length, plan.first, lead, plan.patience_s) for lead in sorted(leads)]
 
 
 def best_plan(c: Circumstances, max_ahead: int, patience_s: float) -> Plan:

@@ -16,6 +16,7 @@ class DraftForm(Enum):
     INT8 = "int8"  # its states as bytes
     CODES = "codes"  # the waist of a split adapter as bytes
     MIRROR = "mirror"  # ids that adapter and a copy of the target's head chose here
+    AUTO = "auto"  # ids or states (codes where the adapter has them, else bytes), as the controller chooses
 
 
 ENCODINGS = {
@@ -44,6 +45,11 @@ class StateForm:
     causal: bool = False
     positions: int = 0
     redrafted: bool = False
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of a row on the wire, and about what goes around it in a draft of a few."""
+        return self.width * (2 if self.form is DraftForm.HIDDEN else 1) + 10
 
     @property
     def dtype(self) -> str:

@@ -214,6 +214,7 @@ class AnswerRunner:
             self._put(partial(self._session.refused, error))
             return
         self._session.figures.uplink_bytes["video"] += size
+        self._session.length.estimates.uplink(size, self._clock() - started)
         self._span("video_upload", started)
 
     async def _upload(self, link: Link, video: Video | Features) -> int:

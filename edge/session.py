@@ -35,6 +35,7 @@ from common.types import (
     Progress,
 )
 from edge.controller import DraftLength
+from edge.estimates import IDS
 from edge.figures import Figures
 from edge.forms import ENCODINGS, StateBook, StateRows
 
@@ -236,8 +237,7 @@ class EdgeSession:
             return True  # it is about an answer that is known to be wrong
         for position in range(self._compared, min(len(self.belief), len(self.committed))):
             right = self.belief[position] == self.committed[position]
-            if self.book is None:  # what was drafted of states, only the cloud knows
-                self.length.estimates.checked_token(position - self._run_start, right)
+            self.length.estimates.checked_token(position - self._run_start, right)  # of its own ids, travelling or not
             self._compared = position + 1
             if not right:
                 self._run_start = position + 1
@@ -370,6 +370,11 @@ class EdgeSession:
         if self._consistent:
             self._send_draft(now)
 
+    @property
+    def _form(self) -> str:
+        """In which drafts travel."""
+        return IDS if self.book is None else self.book.form.form.value
+
     def _agree_on_form(self, adapter: str) -> None:
         """States need a cloud with their adapter; any cloud understands ids."""
         if self.book is None:
@@ -378,7 +383,7 @@ class EdgeSession:
         if adapter != self.book.form.adapter:
             why = "the cloud has another adapter than this edge" if adapter else "the cloud has no adapter"
             self._actions.append(Tell(f"{why}: drafts go as ids"))
-            self.book, self.figures.draft_form = None, "ids"
+            self.book, self.figures.draft_form, self.length.form = None, IDS, IDS
 
     def _commit(self, commit: Commit, now: float) -> None:
         known = len(self.committed) - commit.start_position
@@ -415,7 +420,7 @@ class EdgeSession:
             estimates.passed(commit.drafted, commit.waiting, timings.forward_us / 1e6)
         trip_s = self.figures.commit(commit, fresh, now)
         if trip_s is not None:
-            estimates.round_trip(trip_s)
+            estimates.round_trip(trip_s, self._form)
         self.length.learn(commit)
         self.figures.commits_off += self.length.off
 
@@ -423,7 +428,7 @@ class EdgeSession:
         """How right the drafts were that the cloud made of states."""
         for offset in range(min(commit.accepted + 1, commit.drafted)):
             position, right = commit.start_position + offset, offset < commit.accepted
-            self.length.estimates.checked_token(max(0, position - self._states_run), right)
+            self.length.estimates.checked_token(max(0, position - self._states_run), right, self._form)
             self._states_run = self._states_run if right else position + 1
 
     def _finished(self, message: Finished, now: float) -> None:

@@ -134,7 +134,12 @@ def test_what_is_learned_is_what_the_cloud_made_of_them(monkeypatch: pytest.Monk
     shell.opened()
     shell.tell("drafter_ready")
     shell.drafted(5, 6)
-    told: list[tuple[int, bool]] = []
-    monkeypatch.setattr(shell.session.length.estimates, "checked_token", lambda *checked: told.append(checked))
+    told: list[tuple[int, bool, str]] = []
+
+    def checked(place: int, right: bool, form: str = "ids") -> None:
+        told.append((place, right, form))
+
+    monkeypatch.setattr(shell.session.length.estimates, "checked_token", checked)
     shell.commit([7, 8, 9], drafted=4, accepted=2, draft_id=1)
-    assert told == [(0, True), (1, True), (2, False)]
+    own = [(0, False, "ids")]  # the drafter's own ids meet the commit, too, though they didn't travel
+    assert told == [*own, (0, True, "int8"), (1, True, "int8"), (2, False, "int8")]
