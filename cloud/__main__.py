@@ -40,6 +40,10 @@ def serve(
     sessions: Annotated[
         int | None, typer.Option(help="Sessions at a time; their KV memory is taken at the start. [8]")
     ] = None,
+    sessions_per_client: Annotated[
+        int | None,
+        typer.Option(help="Sessions of one principal or host; 0: those known by name leave a fifth to others. [0]"),
+    ] = None,
     capacity: Annotated[
         int | None, typer.Option(help="Tokens a session can hold; 0: what the limits need. [0]")
     ] = None,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cloud.admission import ClientLimits
 from common.replay import load_profile
 from common.security import Security, TlsFiles
 from common.settings import ModelSettings, check_address, require
+from common.types import ServerInfo
+
+_MOST_TEXT = 256 << 10  # bytes of everything in a message but states
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,12 @@ class CloudSettings(EngineSettings):
     tls_ca: str = ""
     tokens: str = ""
     insecure: bool = False
+    calls_per_client: int = 256
+    connections: int = 1024
+    messages_per_s: int = 1000
+    drafts_in_flight: int = 64
+    video_bytes_per_s: int = 64 << 20
+    max_video_pixels: int = 16_777_216
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
@@ -69,6 +79,9 @@ class CloudSettings(EngineSettings):
         require(1 <= self.max_draft <= 256, f"max_draft must be between 1 and 256, not {self.max_draft}")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.max_video_bytes >= 1, "max_video_bytes must be positive")
+        for name in ("calls_per_client", "connections", "messages_per_s", "drafts_in_flight", "video_bytes_per_s"):
+            require(getattr(self, name) >= 1, f"{name} must be positive")
+        require(self.max_video_pixels >= 1, "max_video_pixels must be positive")
         require(self.sessions_per_client >= 0, "sessions_per_client can't be negative")
         require(self.max_video_frames >= 1, "max_video_frames must be positive")
         require(self.max_window_frames >= 1, "max_window_frames must be positive")
@@ -80,6 +93,17 @@ class CloudSettings(EngineSettings):
         require(self.grace_s >= 0, "grace_s can't be negative")
         if self.replay:
             load_profile(self.replay)
+
+    @property
+    def client_limits(self) -> ClientLimits:
+        """What one client may do at a time."""
+        return ClientLimits(self.calls_per_client, self.video_bytes_per_s)
+
+    def most_bytes(self, info: ServerInfo) -> int:
+        """The longest message of a `Speculate` stream that makes sense: a draft of states, with all before it."""
+        width = 4 * max(info.hidden_size, info.adapter_hidden)
+        rows = 4 * self.max_draft + self.max_answer_tokens
+        return min(self.max_message_bytes, _MOST_TEXT + rows * width)
 
     @property
     def security(self) -> Security:

@@ -201,7 +201,7 @@ class Engine:
             frames=session.frames if session.available >= session.prompt_length else (),
         )
 
-    def _fresh_slot(self, question: str, client: str = "") -> tuple[int, PromptShape]:
+    def _fresh_slot(self, question: str, client: str) -> tuple[int, PromptShape]:
         """A slot of one's own, with a prompt. An idle clip makes room if need be."""
         self._check_share(client)
         if not self._free and (idle := self._clips.idle()) is not None:
@@ -234,10 +234,10 @@ class Engine:
         self._expire(now)
         if message.live is not None:
             self._live.check_room(message.live)
-        slot, shape = self._fresh_slot(_NO_QUESTION)
+        slot, shape = self._fresh_slot(_NO_QUESTION, message.client)
         video_end = shape.video_start + shape.video_length
         session = Session(
-            open=Open(clip_id, ""),
+            open=Open(clip_id, "", client=message.client),
             prompt_length=video_end + 1,  # a question is missing: the prompt is never whole
             max_tokens=1,
             max_draft=0,

@@ -54,8 +54,8 @@ def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
             return pack(PARK, session_id)
         case Alive():
             return pack(ALIVE, session_id)
-        case OpenClip(live, again):
-            return pack(CLIP, session_id, live and [live.stride_us, live.cells], again)
+        case OpenClip(live, again, client):
+            return pack(CLIP, session_id, live and [live.stride_us, live.cells], again, client)
         case Open(client=client):
             return pack(EDGE, session_id, time.monotonic(), client, body=codec.encode_edge_message(message))
         case _:
@@ -79,8 +79,8 @@ def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
         case "alive":
             return Alive()
         case "clip":
-            live, again = extra
-            return OpenClip(live and LiveWindow(*live), again)
+            live, again, client = extra
+            return OpenClip(live and LiveWindow(*live), again, client)
         case "edge":
             message = codec.decode_edge_message(body)
             return replace(message, client=extra[1]) if isinstance(message, Open) and len(extra) > 1 else message

@@ -49,10 +49,12 @@ class OpenClip:
     """A video comes before its question: hold its frames, and prefill them, under this id.
 
     `live`: it is a live stream. `again`: it was announced before; if it had to go since, then only where there is room.
+    `client` is whose share its place takes.
     """
 
     live: LiveWindow | None = None
     again: bool = False
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -16,19 +16,23 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
+from cloud.admission import Admission, Allowance
 from cloud.backlog import Backlog
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
 from cloud.ingest import LiveLimits, Receiver, receiver_for
 from cloud.messages import Alive, OpenClip, Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
+from cloud.turns import FairTurns
 from cloud.video import VideoLimits
 from common import codec
 from common.door import Door, Principal
 from common.errors import (
+    CapacityError,
     EventSpecError,
     LinkError,
     MessageError,
+    PromptError,
     SessionError,
     VideoFormatError,
 )
@@ -36,9 +40,10 @@ from common.failures import failure_of
 from common.replay import load_profile
 from common.rpc import abort
 from common.sealing import METADATA, is_sealed, seal, unsealed
-from common.types import Close, Open, Opened
+from common.types import Close, Draft, EdgeMessage, Open, Opened
 from common.video import FeaturesHeader, VideoHeader
 
+_MOST_CHARACTERS = 64  # of a question, for each token that a prompt may have
 _RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 
 
@@ -54,6 +59,8 @@ class SpeculationService:
         self._replay = load_profile(settings.replay).video if settings.replay else None
         workers = self._replay.workers if self._replay is not None else 2
         self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
+        self._turns = FairTurns(workers)
+        self._admission = Admission(settings.client_limits)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """To be added to a server; messages are bytes, which only the codec translates."""
@@ -87,17 +94,23 @@ class SpeculationService:
         requests, sealing = await _agree_on_seals(requests, context)
         try:
             principal = self._door.principal(context)
-            first = await self._opening(requests)
-            opening = _of(principal, first)
-            stream = self._streams.attach(opening)
+            with self._admission.call(principal.client, time.monotonic()):
+                async with contextlib.aclosing(self._converse(requests, principal)) as replies:
+                    async for reply in replies:
+                        yield sealing(reply)
         except EventSpecError as error:
             yield sealing(codec.encode_cloud_message(failure_of(error)))
-            return
+
+    async def _converse(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
+        with self._striking(principal):
+            first = await self._opening(requests)
+        opening = _of(principal, first)
+        stream = self._streams.attach(opening)
         reader = asyncio.create_task(self._read(requests, stream, opening))
         try:
             named = first.session_id == opening.session_id
             while (data := await stream.outbox.get()) is not None:
-                yield sealing(data if named else _echoing(data, first.session_id))
+                yield data if named else _echoing(data, first.session_id)
                 named = True  # the first reply is the only one that has the id in it
         finally:
             reader.cancel()
@@ -110,29 +123,54 @@ class SpeculationService:
             raise LinkError("this cloud is going down; connect to another, or again in a while")
         try:
             async with asyncio.timeout(self._settings.open_timeout_s):
-                first = codec.decode_edge_message(await anext(aiter(requests)))
+                first = self._decoded(await anext(aiter(requests)))
         except TimeoutError as error:
             raise MessageError(f"no Open within {self._settings.open_timeout_s} s") from error
         except StopAsyncIteration as error:
             raise MessageError("the stream ended before its Open") from error
         if not isinstance(first, Open):
             raise MessageError(f"a stream begins with Open, not {type(first).__name__}")
+        most = _MOST_CHARACTERS * self._settings.max_prompt_tokens
+        if len(first.question) > most:
+            raise PromptError(
+                f"the question has {len(first.question):,} characters, at most {most:,} are read: shorten it"
+            )
         return first
+
+    def _decoded(self, data: bytes) -> EdgeMessage:
+        if len(data) > self._settings.most_bytes(self._engine.info):
+            raise MessageError(f"a message of {len(data):,} bytes: no draft or question is as long as that")
+        return codec.decode_edge_message(data)
+
+    @contextlib.contextmanager
+    def _striking(self, principal: Principal) -> Iterator[None]:
+        """Nonsense is remembered."""
+        try:
+            yield
+        except (MessageError, VideoFormatError):
+            self._admission.strike(principal.client, time.monotonic())
+            raise
 
     async def _read(self, requests: AsyncIterator[bytes], stream: SessionStream, opening: Open) -> None:
         try:
             await self._engine.send(stream.session_id, opening)
             await self._streams.announce(stream)
+            pace = Allowance(self._settings.messages_per_s, 2.0 * self._settings.messages_per_s)
             async for data in requests:
-                message = codec.decode_edge_message(data)
+                if (wait := pace.take(1, time.monotonic())) > 0:
+                    await asyncio.sleep(wait)
+                message = self._decoded(data)
                 if isinstance(message, Open):
                     raise MessageError("a second Open on one stream")
+                if isinstance(message, Draft):
+                    stream.count_draft(self._settings.drafts_in_flight)
                 stream.said_goodbye = isinstance(message, Close)
                 await self._engine.send(stream.session_id, message)
                 if stream.said_goodbye:
                     break
         except EventSpecError as error:
-            if isinstance(error, MessageError):  # a peer that talks nonsense gets no second stream for it
+            if isinstance(error, MessageError | CapacityError):  # who talks nonsense, or floods, gets no second stream
+                self._admission.strike(opening.client, time.monotonic())
                 stream.said_goodbye = True
                 await self._forget(stream.session_id)
             stream.fail(error)
@@ -160,9 +198,10 @@ class SpeculationService:
         requests, sealing = await _agree_on_seals(requests, context)
         try:
             principal = self._door.principal(context)
-            async with contextlib.aclosing(self._take_video(requests, principal)) as replies:
-                async for reply in replies:
-                    yield sealing(reply)
+            with self._admission.call(principal.client, time.monotonic()), self._striking(principal):
+                async with contextlib.aclosing(self._take_video(requests, principal)) as replies:
+                    async for reply in replies:
+                        yield sealing(reply)
         except EventSpecError as error:
             await abort(context, error)
 
@@ -179,6 +218,8 @@ class SpeculationService:
                         await self._engine.send(session_id, Alive())
                     if size > self._settings.max_video_bytes and not _is_live(header):
                         await self._refuse_video(session_id)
+                    if (wait := self._admission.video(principal.client, len(data), time.monotonic())) > 0:
+                        await asyncio.sleep(wait)
                     named, announced, items = codec.decode_video_message(data)
                     if header is None:
                         if announced is None or not named:
@@ -203,14 +244,14 @@ class SpeculationService:
         receiver = await self._receiver(session_id, header)
         async for items in backlog:
             if isinstance(header, VideoHeader) and header.live is not None:
-                await self._engine.send(session_id, OpenClip(header.live, again=True))  # it may have had to make room
-            await self._push(session_id, receiver, items)
+                await self._engine.send(session_id, OpenClip(header.live, True, client))  # it may have had to make room
+            await self._push(session_id, receiver, items, client)
         receiver.check_complete()
-        await self._push(session_id, receiver, ())
+        await self._push(session_id, receiver, (), client)
 
     async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader, client: str) -> None:
         if isinstance(header, VideoHeader) and header.ahead:
-            await self._engine.send(session_id, OpenClip(header.live))
+            await self._engine.send(session_id, OpenClip(header.live, client=client))
         elif not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
             raise SessionError("there is no such session to join this video to; open it first")
 
@@ -221,7 +262,7 @@ class SpeculationService:
         raise error
 
     async def _receiver(self, session_id: str, header: VideoHeader | FeaturesHeader) -> Receiver:
-        limits = VideoLimits(max_frames=self._settings.max_video_frames)
+        limits = VideoLimits(self._settings.max_video_frames, self._settings.max_video_pixels)
         try:
             live = LiveLimits(self._settings.max_window_frames)
             return receiver_for(header, limits, self._engine.frames, self._replay, live)
@@ -229,14 +270,15 @@ class SpeculationService:
             await self._engine.send(session_id, VideoFailed(str(error)))
             raise
 
-    async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...]) -> None:
+    async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...], client: str) -> None:
         """Decode packets (none: the end); frames go to the engine in groups, so that it need not wait for the last."""
         loop = asyncio.get_running_loop()
         receiver.take(items)
         more = True
         while more:
             try:
-                frames, more = await loop.run_in_executor(self._decoding, receiver.work)
+                async with self._turns.turn(client):
+                    frames, more = await loop.run_in_executor(self._decoding, receiver.work)
             except VideoFormatError as error:
                 await self._engine.send(session_id, VideoFailed(str(error)))
                 raise

@@ -27,9 +27,17 @@ class SessionStream:
     said_goodbye: bool = False
     replaced: bool = False
     announced: bool = False
+    drafts: int = 0  # since the engine last said something
+
+    def count_draft(self, most: int) -> None:
+        """A draft came. Raises CapacityError if more are under way than may be."""
+        self.drafts += 1
+        if self.drafts > most:
+            raise CapacityError(f"more than {most} drafts are under way: wait for commits before the next ones")
 
     def put(self, data: bytes) -> None:
         """Queue bytes for the edge; a reader that is too slow loses its stream."""
+        self.drafts = 0
         if self.outbox.full():
             self.end()
         else:

@@ -63,6 +63,7 @@ SERVICE: str = service_pb.DESCRIPTOR.services_by_name["SpeculationService"].full
 EDGE_SERVICE: str = edge_pb.DESCRIPTOR.services_by_name["EdgeService"].full_name
 
 MAX_TENSOR_DIMS = 8
+MAX_ITEMS = 8_192  # packets or features in one message; of a few bytes each, they become objects of hundreds
 ITEM_SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "int8": 1, "uint8": 1}
 
 _DTYPES = {
@@ -319,7 +320,9 @@ def _commit_from(m: pb.Commit) -> Commit:
 def encode_cloud_message(message: CloudMessage) -> bytes:
     """`SpeculateResponse` bytes."""
     match message:
-        case Opened(session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter, frames, lease_ms):
+        case Opened(
+            session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter, frames, lease_ms
+        ):
             body = pb.Opened(
                 session_id=session_id,
                 max_tokens=max_tokens,
@@ -348,9 +351,7 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
             )
             response = pb.SpeculateResponse(finished=finished)
         case Failure(code, text, retryable, retry_after_ms):
-            failure = pb.Failure(
-                code=_CODES[code], message=text, retryable=retryable, retry_after_ms=retry_after_ms
-            )
+            failure = pb.Failure(code=_CODES[code], message=text, retryable=retryable, retry_after_ms=retry_after_ms)
             response = pb.SpeculateResponse(failure=failure)
     return response.SerializeToString()
 
@@ -453,6 +454,8 @@ def decode_video_message(data: bytes) -> VideoMessage:
     Raises:
         MessageError: malformed, or packets and features in one.
     """
+    if _many_fields(data):
+        raise MessageError(f"a message may have {MAX_ITEMS:,} packets, or features, at most: send them in several")
     m = _parse(pb.StreamVideoRequest, data)
     if m.HasField("features_header") or m.features:
         if m.HasField("header") or m.packets:
@@ -480,6 +483,32 @@ def decode_video_message(data: bytes) -> VideoMessage:
         )
     packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data, p.continued) for p in m.packets)
     return m.session_id, header, packets
+
+
+def _many_fields(data: bytes) -> bool:
+    """Whether a message has far more fields than any makes sense with; looks at their heads only."""
+    at = 0
+    for _ in range(MAX_ITEMS + 16):
+        if at >= len(data):
+            return False
+        tag, at = _varint(data, at)
+        if tag & 7 != 2:  # a number, or nonsense, which parsing will find: none of these is ever repeated
+            at = {0: _varint(data, at)[1], 1: at + 8, 5: at + 4}.get(tag & 7, len(data))
+            continue
+        size, at = _varint(data, at)
+        at += size
+    return at < len(data)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at `at`, and where it ends; the end of the data if it has none."""
+    value = shift = 0
+    for place in range(at, min(at + 10, len(data))):
+        value |= (data[place] & 127) << shift
+        if data[place] < 128:
+            return value, place + 1
+        shift += 7
+    return value, len(data)
 
 
 def encode_video_reply(frames: int, size: int) -> bytes:

@@ -58,6 +58,7 @@ class LocalEngine:
             max_answer_tokens=self.settings.max_answer_tokens,
             max_draft=self.settings.max_draft,
             resume_ttl_s=self.settings.resume_ttl_s,
+            sessions_per_client=self.settings.sessions_per_client,
             clip_ttl_s=self.settings.clip_ttl_s,
             max_window_bytes=self.settings.max_window_bytes,
         )
