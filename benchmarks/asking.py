@@ -23,6 +23,7 @@ def ask_clip(
     max_tokens: int = 64,
     pace: Pace | None = Pace.EAGER,
     draft_length: int = 0,
+    patience_ms: int = 200,
     watch: str = "",
     show: Callable[[AskEvent], None] | None = None,
 ) -> Values:
@@ -40,6 +41,7 @@ def ask_clip(
         max_tokens=max_tokens,
         pace=pace,
         draft_length=draft_length,
+        patience_ms=patience_ms,
         watch=watch,
     )
     report: Values | None = None

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,7 +44,8 @@ from benchmarks.link.options import (
 
 if TYPE_CHECKING:
     from benchmarks.commands.experiment import Experiment
-    from benchmarks.paradigms.capacity import FleetFigures, Objectives, Theory
+    from benchmarks.link.profile import LinkProfile
+    from benchmarks.paradigms.capacity import Objectives
     from benchmarks.results import Record, Run
 
 ClientsOption = Annotated[
@@ -52,6 +57,16 @@ TpotOption = Annotated[float, typer.Option("--tpot-objective-ms", min=0.0, help=
 WatchedOption = Annotated[
     bool,
     typer.Option("--watched", help="Each client asks about one clip, streamed and taken in before the seconds begin."),
+]
+StretchOption = Annotated[
+    float,
+    typer.Option(
+        "--stretch",
+        min=1.0,
+        max=100.0,
+        help="With --replay: run stages, link, patience and window so many times slower, and divide what is told. This "
+        "machine's cores, which all clients share, then count so many times less.",
+    ),
 ]
 
 
@@ -83,6 +98,7 @@ def capacity(
     threads: ThreadsOption = 1,
     clips: ClipsOption = None,
     replay: ReplayOption = "",
+    stretch: StretchOption = 1.0,
     as_json: JsonOption = False,
     out: OutOption = None,
 ) -> None:
@@ -93,31 +109,81 @@ def capacity(
     """
     options: dict[str, Any] = dict(locals())
     as_json, out = options.pop("as_json"), options.pop("out")
+    from benchmarks.commands.capacity_tables import print_capacity
+
     record = _capacity(options)
     check(record, out)
     if as_json:
         typer.echo(json.dumps(record.as_dict()))
     else:
-        _print(record)
+        print_capacity(record)
 
 
 def _capacity(options: dict[str, Any]) -> Record:
     from benchmarks.paradigms.capacity import Objectives
 
-    counts = _counts(options["clients"])
+    counts, stretch = _counts(options["clients"]), options["stretch"]
     objectives = Objectives(options["ttft_objective_ms"], options["tpot_objective_ms"])
-    experiment = _experiment(options, max(counts))
-    with opened_link(link_of(options), {**options, "edge": ""}) as link:
-        return _measure(experiment, link, counts, options["seconds"], objectives, options["watched"])
+    profile = link_of(options)
+    with _stretched_replay(options["replay"], stretch) as name:
+        experiment = _experiment({**options, "replay": name}, max(counts))
+        with opened_link(_slower(profile, stretch), {**options, "edge": ""}) as link:
+            window = _Window(options["seconds"], stretch, options["watched"], profile)
+            return _measure(experiment, link, counts, window, objectives)
 
 
-def _measure(
-    experiment: Experiment, link: Any, counts: list[int], seconds: float, objectives: Objectives, watched: bool
-) -> Record:
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """How clients ask: `seconds` of the deployment's time, `stretch` times as long on the clock."""
+
+    seconds: float
+    stretch: float
+    watched: bool
+    profile: LinkProfile | None
+
+    def told(self, runs: list[Run]) -> list[Run]:
+        """Runs in the deployment's time."""
+        from benchmarks.paradigms.stretching import told_run
+
+        return runs if self.stretch == 1.0 else [told_run(run, self.profile, self.stretch) for run in runs]
+
+
+def _slower(profile: LinkProfile | None, stretch: float) -> LinkProfile | None:
+    from benchmarks.paradigms.stretching import stretched_link
+    from common.errors import SettingsError
+
+    try:
+        return profile if stretch == 1.0 else stretched_link(profile, stretch)
+    except ValueError as error:
+        raise SettingsError(f"--stretch: {error}") from error
+
+
+@contextmanager
+def _stretched_replay(name: str, stretch: float) -> Iterator[str]:
+    """The profile to replay: the one that was named, or a file with all its times stretched."""
+    import tempfile
+
+    from benchmarks.paradigms.stretching import stretched_times
+    from common.errors import SettingsError
+    from common.replay import load_profile
+
+    if stretch == 1.0:
+        yield name
+        return
+    if not name:
+        raise SettingsError("--stretch needs --replay: what models really take here can't be stretched")
+    with tempfile.TemporaryDirectory(prefix="eventspec-bench-") as folder:
+        path = Path(folder) / "stretched.json"
+        path.write_text(json.dumps(stretched_times(load_profile(name), stretch)), encoding="utf-8")
+        yield str(path)
+
+
+def _measure(experiment: Experiment, link: Any, counts: list[int], window: _Window, objectives: Objectives) -> Record:
     from benchmarks.commands.experiment import make_meta, measured_link, now
     from benchmarks.paradigms.capacity import fleet_figures, theory_of
     from benchmarks.paradigms.clients import run_clients, warm_up_clients
     from benchmarks.paradigms.deployment import Deployment
+    from benchmarks.paradigms.stretching import told
     from benchmarks.results import Record
 
     created, measured = now(), measured_link(link)
@@ -128,16 +194,22 @@ def _measure(
         for count in counts:
             for paradigm in plan.paradigms:
                 say(f"{paradigm.label}, {count} clients")
-                answers = run_clients(deployment, link, plan, paradigm, count, seconds, watched=watched)
-                fleets.append(fleet_figures(answers, count, seconds, objectives).as_dict())
+                seconds = window.seconds * window.stretch
+                answers = window.told(
+                    run_clients(deployment, link, plan, paradigm, count, seconds, watched=window.watched)
+                )
+                fleets.append(fleet_figures(answers, count, window.seconds, objectives).as_dict())
                 runs += answers
                 if count == min(counts) and (theory := theory_of(answers)) is not None:
                     theories[paradigm.label] = theory.as_dict()
     meta = make_meta(experiment, link, created=created, measured=measured, runs=runs)
+    if window.stretch != 1.0 and window.profile is not None:
+        meta = {**meta, "link": window.profile.as_dict(), "measured": told(measured, window.stretch)}
     more = {
         "clients": counts,
-        "seconds": seconds,
-        "watched": watched,
+        "seconds": window.seconds,
+        "watched": window.watched,
+        "stretch": window.stretch,
         "objectives": {"ttft_ms": objectives.ttft_ms, "tpot_ms": objectives.tpot_ms},
         "fleets": fleets,
         "theory": theories,
@@ -178,6 +250,12 @@ def _experiment(options: dict[str, Any], clients: int) -> Experiment:
         f"each of up to {clients} clients is an edge daemon of its own and asks without pauses; they share one link, "
         "one cloud, and this machine's cores",
     )
+    if options["stretch"] != 1.0:
+        layout = replace(layout, patience_ms=round(layout.patience_ms * options["stretch"]))
+        notes += (
+            f"in slow motion: stages, link, patience and window were {options['stretch']:g} times as long, and all "
+            "times were divided by that; so this machine's own work counts less",
+        )
     if options["watched"]:
         notes += (
             "each client asks about one clip, which was streamed and taken in by both models before the seconds began",
@@ -196,77 +274,3 @@ def _progress() -> Any:
             yield lambda text: status.update(f"capacity: {text}")
 
     return shown()
-
-
-def _print(record: Record) -> None:
-    from benchmarks.commands.tables import headline, make_console
-    from benchmarks.paradigms.capacity import FleetFigures, Theory
-
-    console, meta = make_console(), record.meta
-    fleets = [FleetFigures(**values) for values in meta["fleets"]]
-    console.print(f"[bold]{headline(record)}[/]")
-    console.print(_table(fleets))
-    ttft, tpot = meta["objectives"]["ttft_ms"], meta["objectives"]["tpot_ms"]
-    console.print(f"good: answers with TTFT <= {ttft:g} ms and TPOT <= {tpot:g} ms")
-    names = ("gamma", "drafter_ms", "verify_ms", "round_trip_ms")
-    theories = {label: Theory(**{n: values[n] for n in names}) for label, values in meta["theory"].items()}
-    for line in _verdicts(fleets, theories):
-        console.print(line)
-    for note in meta["notes"]:
-        console.print(f"· {note}", style="dim")
-
-
-def _table(fleets: list[FleetFigures]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("paradigm", no_wrap=True)
-    for name in (
-        "clients",
-        "tokens/s",
-        "TTFT p50\nms",
-        "TTFT p99\nms",
-        "TPOT p50\nms",
-        "passes\n/ token",
-        "good\nanswers/s",
-        "good\nshare",
-        "answers",
-    ):
-        table.add_column(name, justify="right")
-    for f in sorted(fleets, key=lambda f: (f.paradigm, f.mode, f.clients)):
-        cells = (
-            f"{f.tokens_per_s:.1f}",
-            *(_number(value) for value in (f.ttft_p50_ms, f.ttft_p99_ms)),
-            _number(f.tpot_p50_ms, 1),
-            _number(f.passes_per_token, 2),
-            f"{f.goodput_per_s:.2f}",
-            "-" if f.goodput_share is None else f"{f.goodput_share:.0%}",
-            str(f.answers),
-        )
-        table.add_row(_label(f), str(f.clients), *cells)
-    return table
-
-
-def _verdicts(fleets: list[FleetFigures], theories: dict[str, Theory]) -> list[str]:
-    from benchmarks.paradigms.capacity import most_clients
-
-    lines = []
-    for label in dict.fromkeys(_label(f) for f in fleets):
-        most = most_clients(f for f in fleets if _label(f) == label)
-        lines.append(f"{label}: 90 % of answers good up to {most} of the clients that were tried")
-        if (theory := theories.get(label)) is not None:
-            lines.append(
-                f"  theory: 1 + gamma t_d / t_v = 1 + {theory.gamma:.1f} x {theory.drafter_ms:.2f} / "
-                f"{theory.verify_ms:.2f} = {theory.clients:.2f} clients before they wait for each other, without "
-                f"batching; {theory.with_round_trip:.2f} with the round trip of {theory.round_trip_ms:.0f} ms"
-            )
-    return lines
-
-
-def _label(figures: FleetFigures | Run) -> str:
-    return f"{figures.paradigm}/{figures.mode}" if figures.mode else figures.paradigm
-
-
-def _number(value: float | None, digits: int = 0) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

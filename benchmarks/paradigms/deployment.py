@@ -59,6 +59,7 @@ class Layout:
         sessions: the cloud's.
         adapter: folder or name of the adapter of paradigms whose drafts carry states; empty if there is none.
         draft_form: what those drafts carry.
+        patience_ms: how long a patient cloud waits for a draft.
         timeout_s: longest start of a process.
     """
 
@@ -71,6 +72,7 @@ class Layout:
     timeout_s: float = 300.0
     adapter: str = ""
     draft_form: str = "hidden"
+    patience_ms: int = 200
 
 
 class DaemonDiedError(LinkError):
@@ -232,6 +234,7 @@ class Deployment:
                 max_tokens=max_tokens,
                 pace=paradigm.pace,
                 draft_length=paradigm.draft_length,
+                patience_ms=self._layout.patience_ms,
             )
         except EventSpecError as error:
             self.check()
