@@ -70,8 +70,8 @@ def serve(
     adapter: Annotated[
         str | None,
         typer.Option(
-            help="Adapter from the drafter's states to the target's, a folder or a shipped one's name such as tiny-L5F; "
-            "see --draft-form. [none]"
+            help="Adapter from the drafter's states to the target's, a folder or a shipped one's name (tiny-L5F); see "
+            "--draft-form. [none]"
         ),
     ] = None,
     live_kbps: Annotated[
@@ -83,6 +83,13 @@ def serve(
             help="What drafts carry: ids, hidden (states, half precision), int8 (states, bytes), codes (a split "
             "adapter's waist, bytes), mirror (ids that adapter and target's head choose here), auto (ids or states, "
             "whichever pays on this link). [ids]"
+        ),
+    ] = None,
+    distill: Annotated[
+        str | None,
+        typer.Option(
+            help="Let the adapter (of --draft-form mirror) learn from commits while nobody asks, and keep what it "
+            "learns in this folder. Answers stay the target's. [off]"
         ),
     ] = None,
     target_tokenizer: Annotated[

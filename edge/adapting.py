@@ -8,7 +8,8 @@ mirror                adapter and a copy of the target's head choose in the plac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from common.adapters import Adapter, Incremental, LoadedAdapter, Reach, SplitAda
 from common.adapters.head import TargetHead
 from common.errors import MismatchError, ModelError
 from common.sampling import choose
+from edge.distilling import Distiller, LearningDrafter
 from edge.drafter import Drafter, Head
 from edge.forms import DraftForm, StateForm, StateRow, StateRows
 from edge.worker import Drafting
@@ -31,6 +33,7 @@ class EdgeAdapter:
     form: DraftForm
     target: TargetHead | None = None
     chosen: bool = False  # by the controller, for each answer: ids, or this form
+    distiller: Distiller | None = None
 
     @property
     def state_form(self) -> StateForm | None:
@@ -69,7 +72,17 @@ class EdgeAdapter:
             return StatesDrafter(drafting, drafter, adapter, self.form)
         if adapter.reach is Reach.CHUNK:
             return ChunkDrafter(drafting, drafter, adapter, self.target)
-        return drafting
+        return drafting if self.distiller is None else LearningDrafter(drafting, drafter, self.distiller)
+
+    def learning(self, folder: str | Path) -> EdgeAdapter:
+        """The same, learning from commits, with what it learns in `folder`.
+
+        Raises:
+            ModelError: it can't learn so, or the folder holds something else.
+        """
+        if self.form is not DraftForm.MIRROR or self.target is None:
+            raise ModelError("only an adapter at the edge learns from commits: use --draft-form mirror with --distill")
+        return replace(self, distiller=Distiller(self.loaded, self.target, Path(folder)))
 
 
 def edge_adapter(

@@ -23,6 +23,7 @@ from edge.estimates import IDS
 from edge.event_frames import read_event_frames
 from edge.form_choice import FormChoice, Offer
 from edge.forms import DraftForm, StateBook
+from edge.idle_learning import IdleLearning
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession
@@ -178,6 +179,8 @@ class Answering:
         )
         self._watches = Watches(tools, limit=settings.sessions)
         self._experience = Experience()
+        learner = drafter.adapter.distiller if drafter.adapter is not None else None
+        self._learning = IdleLearning(learner, thread) if learner is not None else None
         self.target = TargetHash(link.info)
 
     async def answer(self, ask: AskRequest, journal: Journal | None = None) -> AsyncGenerator[AskEvent, None]:
@@ -234,9 +237,10 @@ class Answering:
             journal=journal,
         )
         try:
-            async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer at once
-                async for event in events:
-                    yield event
+            with self._learning.answering() if self._learning is not None else contextlib.nullcontext():
+                async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer
+                    async for event in events:
+                        yield event
         except ModelError:
             self.target.forget()
             raise
@@ -248,6 +252,11 @@ class Answering:
         yield Report({**self._report(drafter, ask, session, stages), "ahead": ahead})
         self._experience.choice.told(form, session.figures.draft_form)
         length.reflect()
+
+    async def stop(self) -> None:
+        """No answer is under way any more: what was learnt is kept."""
+        if self._learning is not None:
+            await self._learning.stop()
 
     def watch(self, watch: WatchRequest) -> AsyncGenerator[WatchState, None]:
         """Stream a clip, and take it in, ahead of its questions; for as long as this is iterated."""

@@ -29,6 +29,7 @@ class EdgeSettings(ModelSettings):
     vision_model: str = ""
     adapter: str = ""
     draft_form: str = "ids"
+    distill: str = ""
     spool: str = ""
     target_tokenizer: str = ""
     across: str = "text"
@@ -59,6 +60,7 @@ class EdgeSettings(ModelSettings):
         require(self.draft_form in forms, f"draft_form must be one of {', '.join(forms)}, not {self.draft_form}")
         if self.adapter:
             require(self.draft_form != "ids", "an adapter needs a --draft-form: auto, hidden, int8, codes or mirror")
+        require(not self.distill or self.draft_form == "mirror", "--distill needs an adapter at the edge: mirror")
         require(self.adapter != "" or self.draft_form == "ids", f"--draft-form {self.draft_form} needs an --adapter")
         ways = [way.value for way in Way]
         require(self.across in ways, f"across must be one of {', '.join(ways)}, not {self.across}")

@@ -37,6 +37,7 @@ class EdgeDaemon:
         self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes, settings.security, _SCOPES)
         self._spool = Spool(Path(settings.spool) if settings.spool else None, self._files)
         self._desk: AnswerDesk | None = None
+        self._answering: Answering | None = None
         self.address = ""
 
     async def start(self) -> None:
@@ -51,6 +52,7 @@ class EdgeDaemon:
         answering = Answering(
             self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files, vision=vision
         )
+        self._answering = answering
         self._desk = desk = AnswerDesk(answering, self._spool, self._files)
         service = EdgeService(
             desk,
@@ -89,6 +91,8 @@ class EdgeDaemon:
         await self._server.stop(self._settings.grace_s)
         if self._desk is not None:
             await self._desk.stop()
+        if self._answering is not None:
+            await self._answering.stop()
         await self._link.close()
         self._thread.close()
         self._files.shutdown(wait=False, cancel_futures=True)

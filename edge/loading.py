@@ -76,7 +76,7 @@ def _load_adapter(settings: EdgeSettings, model: EventGPT) -> EdgeAdapter | None
     if form is DraftForm.MIRROR and isinstance(loaded.adapter, Adapter):
         place = Path(settings.vision_model) if settings.vision_model else shipped_target()
         target = TargetHead.from_pretrained(place, dtype=settings.dtype, device=settings.device)
-    return edge_adapter(
+    fitted = edge_adapter(
         loaded,
         form,
         drafter_hidden=model.config.hidden_size,
@@ -84,3 +84,4 @@ def _load_adapter(settings: EdgeSettings, model: EventGPT) -> EdgeAdapter | None
         vocab_size=model.vocab_size,
         target=target,
     )
+    return fitted.learning(settings.distill) if settings.distill else fitted

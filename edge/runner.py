@@ -31,7 +31,7 @@ from edge.session import (
     Tell,
 )
 from edge.spool import Journal
-from edge.worker import Drafting, DraftingThread
+from edge.worker import Drafting, DraftingThread, Learns
 
 Clock = Callable[[], float]
 
@@ -260,5 +260,8 @@ class AnswerRunner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         drafter = self._drafter
+        if isinstance(drafter, Learns) and self._session.committed:
+            with contextlib.suppress(EventSpecError):  # it may have failed: there is nothing to learn then
+                await self._thread.run(drafter.learn, list(self._session.committed))
         if drafter is not None and hasattr(drafter, "close"):
             await self._thread.run(drafter.close)

@@ -35,6 +35,14 @@ class StateSource(Protocol):
         """The states that are new since the last call."""
 
 
+@runtime_checkable
+class Learns(Protocol):
+    """A drafter that learns from answers (`edge.distilling.LearningDrafter`)."""
+
+    def learn(self, committed: Sequence[int]) -> None:
+        """The answer is over, and this is what the cloud committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drafted:
     """What a job made."""

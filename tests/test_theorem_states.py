@@ -34,7 +34,7 @@ from edge.eventgpt import EventGPT, prompt_ids
 from edge.events import raster
 from edge.forms import DraftForm
 from edge.session import Connect, Done, DraftJob, EdgeSession, Send, SendVideo, SessionSettings
-from edge.worker import DraftingThread
+from edge.worker import DraftingThread, Learns
 from tests.cloud.driver import Case, generate
 from tests.common.adapters.test_levels import stir
 from training.data.shards import HELD_OUT, scene_events
@@ -146,6 +146,8 @@ class InProcess:
                         done = True
             if not done and not any(isinstance(action, DraftJob | Send) for action in actions):
                 self._hear(session, self._engine.step(0.0))
+        if isinstance(drafting, Learns):
+            drafting.learn(session.committed)
         thread.close()
         assert not session.figures.alone, "the engine failed"
         self._engine.handle("session-1", Close(), 0.0)
@@ -212,6 +214,35 @@ async def test_an_untrained_adapter_changes_no_answer(
             beyond = draft.base_position + draft.count > sizes.get("positions", 64)
             assert (draft.hidden_states is None) is (form is DraftForm.MIRROR or beyond)
     engine.check_integrity()
+
+
+async def test_learning_from_commits_raises_acceptance_and_changes_no_answer(
+    target: VideoLlavaTarget,
+    drafter_model: EventGPT,
+    pairs: list[tuple[Case, list[Any]]],
+    alone: dict[tuple[str, bool], list[int]],
+    tmp_path: Path,
+) -> None:
+    """An untrained adapter in a world that it has never seen; the drafts of later rounds are right more often."""
+    drafter, _ = drafter_with("L1", DraftForm.MIRROR, {}, tmp_path / "adapter", drafter_model)
+    assert drafter.adapter is not None
+    learning = replace(drafter, adapter=drafter.adapter.learning(tmp_path / "learnt"))
+    assert learning.adapter is not None
+    distiller = learning.adapter.distiller
+    assert distiller is not None
+    rounds = []
+    for _ in range(8):
+        engine = engine_with(target, None)
+        for case, drawn in pairs:
+            assert (
+                await InProcess(engine, target, learning).answer(case, drawn, Pace.PATIENT)
+                == alone[case.question, True]
+            )
+            while distiller.wanted:
+                distiller.step()
+        rounds.append(engine.stats.accepted / engine.stats.drafted)
+    assert distiller.handed_over >= 1
+    assert rounds[-1] > rounds[0] + 0.3
 
 
 async def test_the_cloud_makes_of_states_what_the_mirror_chooses(
