@@ -45,6 +45,7 @@ def _in_short(sources: Sources, comparisons: list[Comparison]) -> Section:
     blocks: list[Block] = [*lossless(check_lossless(sources.items))]
     for findings in findings_of(comparisons):
         blocks.append(Heading(findings.where, f"replayed: {findings.replayed}" if findings.replayed else ""))
+        blocks += [Text(findings.headline)] if findings.headline else []
         blocks += [Said(finding.tone, finding.lines) for finding in findings.items]
     if not comparisons:
         blocks.append(Text("Left out: nothing here compares paradigms, so nothing is said of winning.", missing=True))

@@ -8,6 +8,7 @@ from statistics import median
 
 from benchmarks.report.comparison import BASELINE, MIN_PAIRS, STREAM, Comparison, Contrast, Row, Verdict, contrast
 from benchmarks.report.grid import METRICS
+from benchmarks.report.headline import headline_of
 from benchmarks.report.settings import Setting
 from benchmarks.report.wording import data, link_name, milliseconds, number, plural, share, shown, shown_mode, times
 from benchmarks.results import is_ahead
@@ -26,11 +27,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one family of settings shows; `where` names command, link and backend."""
+    """What one family of settings shows; `where` names command, link and backend, `headline` the fastest ways."""
 
     where: str
     replayed: str
     items: tuple[Finding, ...]
+    headline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _of_family(family: Sequence[Comparison]) -> Findings:
         if LOSS not in clauses.held and LOSS not in clauses.sentences:
             clauses.say(NOTE, "Nothing measured here has stream to cloud losing; that says nothing of other cases.")
     _alone(clauses, family)
-    return Findings(where, setting.replayed, clauses.findings())
+    return Findings(where, setting.replayed, clauses.findings(), headline_of(family))
 
 
 def _cases(family: Sequence[Comparison], stream: str, rival: str, metric: str) -> list[_Case]:

@@ -112,3 +112,34 @@ def test_what_is_streamed_ahead_is_called_so_and_isnt_the_rival_of_what_isnt() -
     against_ahead = [line for line in lines(findings, WIN).splitlines() if line.startswith("Against cloud only · stre")]
     assert against_ahead and all("tokens-eager, streamed ahead" in line for line in against_ahead)
     assert not any("tokens-eager is" in line for line in against_ahead)
+
+
+def test_the_headline_names_the_fastest_verified_ways_with_and_without_streaming_ahead() -> None:
+    (findings,) = found(
+        *answers("edge_only", 10.0, 5.0),
+        *answers("in_process", 20.0, 5.0, mode="generate"),
+        *answers("cloud_only", 200.0, 50.0),
+        *answers("colocated", 150.0, 12.0),
+        *answers("stream_to_cloud", 180.0, 25.0, mode="tokens-eager"),
+        *answers("cloud_only", 90.0, 50.0, mode="ahead"),
+        *answers("stream_to_cloud", 80.0, 25.0, mode="tokens-eager-ahead"),
+    )
+    together, ahead = findings.headline.split(". ")
+    assert (
+        "colocated is the fastest way to a verified answer, 150 ms" in together and "cloud only takes 200" in together
+    )
+    assert "tokens-eager, streamed ahead is the fastest" in ahead and "streamed ahead takes 90 ms" in ahead
+
+
+def test_the_headline_of_many_links_counts_them() -> None:
+    runs = []
+    for rtt, total in ((5.0, 90.0), (50.0, 95.0), (200.0, 150.0)):
+        at = link(rtt)
+        runs += answers("cloud_only", 120.0, 60.0, link=at) + answers("stream_to_cloud", total, 60.0, link=at)
+    (findings,) = found(*runs, command="sweep")
+    assert "over 3 links, is stream to cloud at 2, cloud only at 1." in findings.headline
+
+
+def test_without_a_rival_there_is_no_headline() -> None:
+    (findings,) = found(*answers("cloud_only", 120.0, 60.0))
+    assert findings.headline == ""
