@@ -11,7 +11,7 @@ import torch
 
 from cloud.target import VideoLlavaTarget
 from cloud.video import sampled_indices
-from common.shipped import shipped_drafter, shipped_target
+from common.shipped import shipped_drafter, shipped_other_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.types import Pace, SamplingParams
 from common.vocabulary import Spelling
@@ -23,7 +23,7 @@ from edge.vocabulary import Way
 from tests.cloud.driver import Case, generate
 from tests.test_theorem_states import InProcess, engine_with
 from training.data.shards import HELD_OUT, scene_events
-from training.vocabulary.tokenizer import VOCABULARY, build_other_tokenizer
+from training.vocabulary.tokenizer import VOCABULARY
 from training.vocabulary.transplant import transplant
 from training.world.questions import KINDS, ask
 from training.world.render import frame_times, render_rgb
@@ -42,7 +42,7 @@ def target() -> VideoLlavaTarget:
 @pytest.fixture(scope="module")
 def other() -> tuple[EventGPT, Tokenizer]:
     """The shipped drafter with another vocabulary: untrained in it, so it is wrong often."""
-    words = Tokenizer(build_other_tokenizer(), bos="<|begin|>", eos="<|end|>")
+    words = Tokenizer.from_folder(shipped_other_drafter())
     model = transplant(
         EventGPT.from_pretrained(shipped_drafter()), Tokenizer.from_folder(shipped_drafter()), words, VOCABULARY
     )

@@ -26,6 +26,8 @@ from edge.eventgpt.original import config_from_original, tower_config
 _log = logging.getLogger(__name__)
 
 _TOWER = "model.visual_tower.visual_tower."
+TOWER_FROM = "vision_tower_from"
+"""In this project's `config.json`: the folder beside this one whose vision tower a model shares."""
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # Buffers that older versions of transformers wrote beside the weights; they follow from the dimensions.
 _BUFFERS = ("rotary_emb.inv_freq", "embeddings.position_ids")
@@ -44,7 +46,7 @@ def load_eventgpt(
     own = values.get("model_type") == MODEL_TYPE
     if own:
         config = EventGPTConfig.from_dict(values)
-        state = _named_as_here(read_weights(folder))
+        state = _tower_of(values, folder) | _named_as_here(read_weights(folder))
     else:
         tower = tower_config(values, folder)
         config = config_from_original({**values, "vision_config": tower})
@@ -141,6 +143,21 @@ def _vocabulary(config: EventGPTConfig, folder: Path) -> int:
             "put the model's own tokenizer.json there"
         )
     return size
+
+
+def _tower_of(values: dict[str, Any], folder: Path) -> StateDict:
+    """Weights of the vision tower of the folder beside this one that its config names, if it names one.
+
+    Raises:
+        ModelError: the folder is missing, or isn't beside this one.
+    """
+    name = values.get(TOWER_FROM)
+    if name is None:
+        return {}
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ModelError(f"{folder / 'config.json'}: {TOWER_FROM} must name a folder beside this one, not {name!r}")
+    weights = _named_as_here(read_weights(folder.resolve().parent / name))
+    return {key: tensor for key, tensor in weights.items() if key.startswith(_TOWER)}
 
 
 def _named_as_here(state: StateDict) -> StateDict:

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from common.errors import ModelError
-from common.shipped import shipped_target
+from common.shipped import shipped_other_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.vocabulary import Spelling
 from tests.common.tokenizers import MERGES, WORDS, llama_like
-from training.vocabulary.tokenizer import BEGIN, END, build_other_tokenizer
 
 
 def metaspace() -> tokenizers.Tokenizer:
@@ -49,7 +48,7 @@ SPELLINGS = {
     "tiny": Spelling(Tokenizer.from_folder(shipped_target())),
     "llama": Spelling(Tokenizer(llama_like())),
     "metaspace": Spelling(Tokenizer(metaspace())),
-    "bytes": Spelling(Tokenizer(build_other_tokenizer(), bos=BEGIN, eos=END)),
+    "bytes": Spelling(Tokenizer.from_folder(shipped_other_drafter())),
     "unigram": Spelling(Tokenizer(unigram())),
 }
 KINDS = pytest.mark.parametrize("kind", list(SPELLINGS))

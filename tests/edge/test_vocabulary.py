@@ -11,17 +11,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from common.errors import MismatchError, SessionError
-from common.shipped import shipped_target
+from common.shipped import shipped_other_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.types import ServerInfo
 from common.vocabulary import Spelling
 from edge.vocabularies import TargetHash, Vocabularies, vocabularies
 from edge.vocabulary import CrossVocabulary, PiecesDrafter, TextDrafter, Way
 from tests.common.tokenizers import llama_like
-from training.vocabulary.tokenizer import BEGIN, END, EOS, build_other_tokenizer
+from training.vocabulary.tokenizer import EOS
 
 TARGET = Tokenizer.from_folder(shipped_target())
-OTHER = Tokenizer(build_other_tokenizer(), bos=BEGIN, eos=END)
+OTHER = Tokenizer.from_folder(shipped_other_drafter())
 TEXT, PIECES = (
     CrossVocabulary(Spelling(OTHER), Spelling(TARGET), TARGET, way, frozenset({EOS})) for way in (Way.TEXT, Way.PIECES)
 )

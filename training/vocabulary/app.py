@@ -26,6 +26,20 @@ def other_drafter(
     run_other_drafter(data_folder, out, seed, threads, limit)
 
 
+def pack_other(
+    run: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/other"),
+    out: Annotated[Path, typer.Option(help="Where the drafter goes, beside the pair's.")] = Path(
+        "common/tiny/other-drafter"
+    ),
+    scenes: Annotated[int, typer.Option(min=1, help="Held-out scenes for the figures in its card.")] = 200,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Write the drafter of another vocabulary as it is shipped: fp16, tokenizer, card with measured figures."""
+    from training.vocabulary.commands import run_pack_other
+
+    run_pack_other(run, out, scenes, threads)
+
+
 def vocabularies(
     other: Annotated[
         Path | None, typer.Option(help="Folder of a drafter with another vocabulary. [the shipped one]")
@@ -50,4 +64,5 @@ def vocabularies(
 def register(app: typer.Typer) -> None:
     """Add these commands to `app`."""
     app.command()(other_drafter)
+    app.command()(pack_other)
     app.command()(vocabularies)

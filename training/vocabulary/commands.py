@@ -21,6 +21,7 @@ from training.export import load_exported
 from training.models import TargetLearner
 from training.vocabulary.drafter import OTHER_PLAN, export_other, other_trainer
 from training.vocabulary.measure import LENGTHS, Tally, compare, models_of
+from training.vocabulary.packing import other_card, pack_other
 
 
 def run_other_drafter(data: Path, out: Path, seed: int, threads: int, limit: int | None) -> None:
@@ -35,27 +36,41 @@ def run_other_drafter(data: Path, out: Path, seed: int, threads: int, limit: int
     console.print(f"the drafter is in {out / 'drafter'}")
 
 
+def run_pack_other(run: Path, out: Path, scenes: int, threads: int) -> None:
+    """Write the other drafter as it is shipped, measure it, and write its card."""
+    pack_other(run, out, shipped_drafter().name)
+    values, models, size = _measure(out, scenes, list(Way), threads, None)
+    _show(values, models, size)
+    across = next(model.across for model in models.values() if model.across is not None)
+    sizes = (Tokenizer.from_folder(out).vocab_size, size)
+    (out / "README.md").write_text(other_card(values, len(across.twins), sizes, scenes))
+
+
 def run_vocabularies(
     other: Path | None, scenes: int, ways: list[str], json_out: Path | None, threads: int, pair: Path | None
 ) -> None:
     """Measure drafting across vocabularies on held-out scenes."""
+    values, models, size = _measure(other or shipped_other_drafter(), scenes, [Way(way) for way in ways], threads, pair)
+    _show(values, models, size)
+    if json_out is not None:
+        json_out.write_text(json.dumps({"held_out_scenes": scenes, "ways": values}, indent=2) + "\n")
+
+
+def _measure(
+    other: Path, scenes: int, ways: list[Way], threads: int, pair: Path | None
+) -> tuple[dict[str, dict[str, Any]], dict[str, DrafterModel], int]:
+    """Figures and drafters by way, and the number of the target's ids."""
     torch.set_num_threads(threads)
-    target_folder, drafter_folder = (
-        (pair / "target", pair / "drafter") if pair else (shipped_target(), shipped_drafter())
-    )
-    target = load_exported("target", target_folder)
+    places = (pair / "target", pair / "drafter") if pair else (shipped_target(), shipped_drafter())
+    target = load_exported("target", places[0])
     assert isinstance(target, TargetLearner)
-    words = Tokenizer.from_folder(target_folder)
-    shared, another = (_drafter(folder) for folder in (drafter_folder, other or shipped_other_drafter()))
-    models = models_of(shared, another, words, [Way(way) for way in ways])
+    words = Tokenizer.from_folder(places[0])
+    models = models_of(_drafter(places[1]), _drafter(other), words, ways)
     with progress_bar() as bar:
         task = bar.add_task("held-out scenes", total=scenes)
         tallies = compare(target, words, models, scenes, lambda done: bar.update(task, completed=done))
     token_ms, verify_ms = pass_cost(target, 1), {length: pass_cost(target, length + 1) for length in LENGTHS}
-    values = {name: _with_ratios(tally, token_ms, verify_ms) for name, tally in tallies.items()}
-    _show(values, models, words.vocab_size)
-    if json_out is not None:
-        json_out.write_text(json.dumps({"token_ms": token_ms, "verify_ms": verify_ms, "ways": values}, indent=2) + "\n")
+    return {name: _with_ratios(t, token_ms, verify_ms) for name, t in tallies.items()}, models, words.vocab_size
 
 
 def _drafter(folder: Path) -> DrafterModel:

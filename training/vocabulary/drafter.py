@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -46,7 +46,7 @@ def new_other(wanted: Tokenizer) -> OtherLearner:
     return OtherLearner(model.config, model)
 
 
-def other_trainer(data: Path, out: Path, seed: int) -> Trainer:
+def other_trainer(data: Path, out: Path, seed: int, plan: Sequence[Phase] = OTHER_PLAN) -> Trainer:
     """A trainer that goes on where `out` stands; the tokenizer is written into `out` first.
 
     Raises:
@@ -57,7 +57,7 @@ def other_trainer(data: Path, out: Path, seed: int) -> Trainer:
     wanted = Tokenizer.from_folder(out)
     learner = new_other(wanted)
     shards = RespelledShards(data, "events", Tokenizer.from_folder(shipped_drafter()), wanted)
-    return Trainer(learner, prefix_of(learner, wanted.raw), shards, OTHER_PLAN, out, seed)
+    return Trainer(learner, prefix_of(learner, wanted.raw), shards, plan, out, seed)
 
 
 def load_other(run: Path) -> OtherLearner:
