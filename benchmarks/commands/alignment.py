@@ -22,11 +22,22 @@ if TYPE_CHECKING:
 def alignment(
     adapter: Annotated[
         list[str] | None,
-        typer.Option("--adapter", metavar="DIR", help="Adapter, by folder or name (may be given again). [tiny-L5F]"),
+        typer.Option(
+            "--adapter",
+            metavar="DIR",
+            help="Adapter, by folder or name (may be given again). [tiny-L5F; none with --across]",
+        ),
     ] = None,
     form: Annotated[
         list[str] | None,
         typer.Option("--form", help="Only this form (may be given again): hidden, int8, codes, mirror. [all]"),
+    ] = None,
+    across: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--across",
+            help="Also the shipped drafter of another vocabulary: text or pieces (may be given again). [none]",
+        ),
     ] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out clips, drawn for this run.")] = 20,
     questions: Annotated[int, typer.Option(min=1, help="Questions about each.")] = 3,
@@ -49,7 +60,7 @@ def alignment(
     from benchmarks.report.word_classes import shipped_classifier
     from common.types import Pace
 
-    ways = ways_of(adapter or ["tiny-L5F"], form or [])
+    ways = ways_of(adapter or ([] if across else ["tiny-L5F"]), form or [], across or [])
     with TemporaryDirectory(prefix="eventspec-clips-") as folder:
         clips = held_out_clips(Path(folder), scenes, questions)
         with serving(ways, threads) as edges:

@@ -180,12 +180,13 @@ def experiment_of(command: str, options: dict[str, Any]) -> Experiment:
 
 def layout_of(options: dict[str, Any]) -> Any:
     """How processes are laid out."""
-    from benchmarks.paradigms.deployment import Layout, Models
+    from benchmarks.paradigms.deployment import SHIPPED_ADAPTER, Layout, Models
 
     models = Models(
         options["model"], options["drafter"], options["device"], options["dtype"], threads=options["threads"]
     )
-    adapter, form = options.get("adapter", ""), options.get("draft_form", "hidden")
+    shipped = SHIPPED_ADAPTER if options["model"] is None and options["drafter"] is None else ""
+    adapter, form = options.get("adapter") or shipped, options.get("draft_form", "hidden")
     return Layout(
         models,
         options["replay"],

@@ -52,7 +52,8 @@ AdapterOption = Annotated[
     typer.Option(
         "--adapter",
         metavar="DIR",
-        help="Adapter from the drafter's states to the target's, for stream_to_cloud/hidden-*. [none: left out]",
+        help="Adapter from the drafter's states to the target's, for stream_to_cloud/hidden-*. [the shipped "
+        "pair's; other models: none, left out]",
     ),
 ]
 DraftFormOption = Annotated[

@@ -27,6 +27,9 @@ from common.ask import Mode
 from common.errors import EventSpecError, LinkError
 from common.types import SamplingParams
 
+SHIPPED_ADAPTER = "tiny-L5F"
+"""Of the shipped pair, and of no other."""
+
 _SERVING = "benchmarks.paradigms.serving"
 
 

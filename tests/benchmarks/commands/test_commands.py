@@ -49,7 +49,7 @@ def test_help_answers_without_torch(command: str) -> None:
     ("arguments", "words"),
     [
         (["compare", "--paradigm", "nonsense"], "no paradigm"),
-        (["compare", "--paradigm", "stream_to_cloud/hidden-eager"], "--adapter"),
+        (["compare", "--paradigm", "stream_to_cloud/hidden-eager", "--drafter", "mine"], "--adapter"),
         (["compare", "--rtt", "-5", "--uplink", "5"], "rtt_ms"),
         (["compare", "--profile", "nonsense"], "nonsense"),
         (["compare", "--backend", "proxy"], "needs a link"),
