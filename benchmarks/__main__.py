@@ -18,6 +18,7 @@ from benchmarks.commands.regret import regret
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
 from benchmarks.faults.command import faults
+from benchmarks.hostile.command import hostile
 from benchmarks.link.commands import app as link_app
 from benchmarks.report.command import report
 from benchmarks.simulation.commands import simulate
@@ -72,6 +73,7 @@ app.command()(latency)
 app.command()(simulate)
 app.command()(regret)
 app.command()(faults)
+app.command()(hostile)
 app.command()(alignment)
 app.command()(report)
 

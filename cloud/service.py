@@ -99,6 +99,8 @@ class SpeculationService:
                     async for reply in replies:
                         yield sealing(reply)
         except EventSpecError as error:
+            if isinstance(error, CapacityError | MessageError):
+                await self._door.hold()
             yield sealing(codec.encode_cloud_message(failure_of(error)))
 
     async def _converse(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
@@ -203,6 +205,8 @@ class SpeculationService:
                     async for reply in replies:
                         yield sealing(reply)
         except EventSpecError as error:
+            if isinstance(error, CapacityError | MessageError):
+                await self._door.hold()
             await abort(context, error)
 
     async def _take_video(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:

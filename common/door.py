@@ -6,6 +6,7 @@ listens on loopback only, unless told otherwise.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -24,6 +25,8 @@ from common.rpc import abort
 log = logging.getLogger("eventspec.access")
 
 _LOG_EVERY_S = 10.0
+HOLD_S = 0.5  # that a refusal takes
+_MOST_HELD = 2_000  # refusals at a time; more are told at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Door:
         self._scopes = scopes
         self._book = TokenBook(tokens) if tokens else None
         self._certificates = certificates
+        self._held = 0
         self._refused = 0
         self._logged = float("-inf")
 
@@ -87,6 +91,15 @@ class Door:
         if self._certificates and not context.peer().startswith("unix:"):
             return Principal(_certified_name(context), host)
         return Principal("", host)
+
+    async def hold(self) -> None:
+        """Keep a refused caller waiting: it costs nothing here, and whoever tries on and on does it slowly."""
+        if self._held < _MOST_HELD:
+            self._held += 1
+            try:
+                await asyncio.sleep(HOLD_S)
+            finally:
+                self._held -= 1
 
     def _count(self, method: str, error: AccessError) -> None:
         """Strangers don't fill the log."""
@@ -127,16 +140,17 @@ class _DoorKeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             metadata = cast("Metadata", handler_call_details.invocation_metadata or ())
             self._door.check(str(handler_call_details.method), metadata)
         except AccessError as error:
-            return _refusing(await continuation(handler_call_details), error)
+            return _refusing(self._door, await continuation(handler_call_details), error)
         return await continuation(handler_call_details)
 
 
-def _refusing(handler: grpc.RpcMethodHandler[Any, Any] | None, error: AccessError) -> Any:
+def _refusing(door: Door, handler: grpc.RpcMethodHandler[Any, Any] | None, error: AccessError) -> Any:
     """A handler of the same kind that ends every call; the refused one reads nothing of what is sent."""
     if handler is None:
         return None
 
     async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        await door.hold()
         await abort(context, error)
 
     if handler.request_streaming:

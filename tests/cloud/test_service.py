@@ -166,6 +166,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cloud]:
 @asynccontextmanager
 async def serving(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> AsyncIterator[Cloud]:
     monkeypatch.setattr(cloud.daemon, "EngineProcess", LocalEngine)
+    monkeypatch.setattr("common.door.HOLD_S", 0.01)
     daemon = CloudDaemon(CloudSettings(**{**SETTINGS, **changes}))
     await daemon.start()
     engine = daemon._engine

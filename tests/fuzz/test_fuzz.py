@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.hostile.mutations import mutated
 from tests.fuzz.__main__ import CORPUS, GUIDED, fuzz
-from tests.fuzz.mutating import mutated
 from tests.fuzz.targets import TARGETS
 
 KEPT = sorted(CORPUS.glob("*/*"))

@@ -1,0 +1,172 @@
+"""What hostile clients do to a cloud. Each is a loop of one misdeed after another; counts what it heard."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import grpc
+import grpc.aio
+
+from benchmarks.hostile.mutations import mutated
+from common import codec
+from common.access import AUTHORIZATION
+from common.errors import MessageError
+from common.rpc import channel_options
+from common.types import Draft, DrafterInfo, Failure, Open, SamplingParams
+from common.video import VideoHeader, VideoPacket
+
+Metadata = tuple[tuple[str, str], ...]
+_HEAR_S = 2.0  # how long an attacker waits for an answer to its misdeed
+
+
+@dataclass
+class Attack:
+    """One attacker: its connection, what it may show, its dice, its counts."""
+
+    address: str
+    token: str
+    tokenizer_hash: str
+    seed: int
+    heard: Counter[str] = field(default_factory=Counter)
+    stop: bool = False
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+        options = [*channel_options(), ("grpc.use_local_subchannel_pool", 1)]
+        self.channel = grpc.aio.insecure_channel(self.address, options=options)
+
+    @property
+    def metadata(self) -> Metadata:
+        return ((AUTHORIZATION, f"Bearer {self.token}"),) if self.token else ()
+
+    @property
+    def session_id(self) -> str:
+        """A fresh one."""
+        return f"hostile-{self.chance.getrandbits(64):016x}"
+
+    def opening(self, session_id: str = "") -> bytes:
+        """A message that is as it should be."""
+        drafter = DrafterInfo("hostile", self.tokenizer_hash, 1_000, 64)
+        seed = self.chance.getrandbits(32)
+        opening = Open(
+            session_id or self.session_id, "What moves?", SamplingParams(1.0, seed=seed), 512, drafter=drafter
+        )
+        return codec.encode_edge_message(opening)
+
+    def draft(self, number: int) -> bytes:
+        """A draft of nonsense."""
+        ids = tuple(self.chance.randrange(300) for _ in range(16))
+        return codec.encode_edge_message(Draft(number, 0, 0, self.chance.getrandbits(32), ids))
+
+    def call(self, method: str) -> grpc.aio.StreamStreamCall[bytes, bytes]:
+        """A stream."""
+        return self.channel.stream_stream(f"/{codec.SERVICE}/{method}")(metadata=self.metadata)
+
+    async def hear(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        """Take the answer in: a failure message, a status, or silence."""
+        try:
+            async with asyncio.timeout(_HEAR_S):
+                while (data := await call.read()) is not grpc.aio.EOF:
+                    message = codec.decode_cloud_message(data)
+                    if isinstance(message, Failure):
+                        self.heard[f"failure {message.code.value}"] += 1
+        except grpc.aio.AioRpcError as error:
+            self.heard[f"status {error.code().name}"] += 1
+        except (TimeoutError, MessageError):
+            self.heard["nothing"] += 1
+        finally:
+            call.cancel()
+
+
+async def fuzz(attack: Attack) -> None:
+    """Messages that have been damaged, as the first or a later one of a stream."""
+    good = [attack.opening(), attack.draft(1), attack.draft(9)]
+    call = attack.call("Speculate")
+    if attack.chance.random() < 0.5:
+        await call.write(attack.opening())
+    for _ in range(attack.chance.randint(1, 6)):
+        await call.write(mutated(attack.chance.choice(good), attack.chance, good))
+    await call.done_writing()
+    await attack.hear(call)
+
+
+async def flood(attack: Attack) -> None:
+    """Drafts as fast as they go, with no regard to what comes back."""
+    call = attack.call("Speculate")
+    await call.write(attack.opening())
+    for number in range(1, 2_000):
+        await call.write(attack.draft(number))
+    await attack.hear(call)
+
+
+async def read_slowly(attack: Attack) -> None:
+    """Opens, sends a little, and never reads; lets the stream hang, then cuts it."""
+    call = attack.call("Speculate")
+    await call.write(attack.opening())
+    for number in range(1, 8):
+        await call.write(attack.draft(number))
+        await asyncio.sleep(attack.chance.uniform(0.1, 1.0))
+    attack.heard["hung"] += 1
+    call.cancel()
+
+
+async def bomb(attack: Attack) -> None:
+    """Videos that are too large, too many packets, or not what they say."""
+    header = VideoHeader("h264", b"", 4_096, 4_096, 20_000, 1, 30, ahead=True)
+    kind = attack.chance.randrange(3)
+    call = attack.call("StreamVideo")
+    await call.write(codec.encode_video_header(attack.session_id, header))
+    if kind == 0:
+        await call.write(b"\x1a\x00" * (1 << 20))
+    for index in range(200 if kind == 1 else 5):
+        noise = attack.chance.randbytes(20_000)
+        await call.write(codec.encode_video_packets([VideoPacket(index, index, index, index == 0, noise)]))
+    await call.done_writing()
+    await attack.hear(call)
+
+
+async def knock(attack: Attack) -> None:
+    """A connection that speaks no HTTP/2, or says nothing at all."""
+    host, _, port = attack.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    if attack.chance.random() < 0.5:
+        writer.write(attack.chance.randbytes(4_096))
+    try:
+        async with asyncio.timeout(attack.chance.uniform(0.1, 2.0)):
+            await reader.read()
+    except TimeoutError:
+        pass
+    finally:
+        writer.close()
+    attack.heard["closed"] += 1
+
+
+async def strange(attack: Attack) -> None:
+    """Any call, without a token that is known."""
+    await attack.hear(attack.call(attack.chance.choice(["Speculate", "StreamVideo"])))
+
+
+INSIDERS: dict[str, Callable[[Attack], Awaitable[None]]] = {
+    "fuzz": fuzz,
+    "flood": flood,
+    "slow": read_slowly,
+    "bomb": bomb,
+}
+STRANGERS: dict[str, Callable[[Attack], Awaitable[None]]] = {"strange": strange, "fuzz": fuzz, "knock": knock}
+
+
+async def run(attack: Attack, misdeed: Callable[[Attack], Awaitable[None]]) -> None:
+    """One misdeed after another, with a breath in between, until told to stop."""
+    while not attack.stop:
+        try:
+            await misdeed(attack)
+        except (grpc.RpcError, OSError, asyncio.InvalidStateError) as error:
+            code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
+            attack.heard[f"status {code}"] += 1
+        attack.heard["misdeeds"] += 1
+        await asyncio.sleep(attack.chance.uniform(0.0, 0.05))
+    await attack.channel.close()

@@ -1,0 +1,249 @@
+"""Honest clients at a closed cloud, alone and beside hostile ones, in turns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from benchmarks.asking import ask_clip
+from benchmarks.clips import ClipQuestion, load_questions, spread
+from benchmarks.paradigms.statistics import percentile
+from benchmarks.processes import DaemonProcess, start_cloud
+from common import codec
+from common.access import Scope, new_token, render_tokens
+from common.ask import Mode
+from common.errors import EventSpecError
+from common.watched_file import write_private
+
+_EDGE = (Scope.SPECULATE, Scope.VIDEO, Scope.INFO)
+_WARM_UP_S = 3.0  # that the attackers have before the honest ones begin
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is measured.
+
+    Attributes:
+        hostile: attackers; half of them share one token of the cloud's, half have none.
+        honest: edges, each with a token of its own, each with one asker.
+        questions: of each asker, in each turn.
+        turns: alone and beside the attackers, in alternation.
+        sessions: of the cloud.
+        sessions_per_client: of one token.
+        max_tokens: of an answer.
+        seed: of the attackers.
+    """
+
+    hostile: int = 100
+    honest: int = 4
+    questions: int = 8
+    turns: int = 2
+    sessions: int = 16
+    sessions_per_client: int = 4
+    max_tokens: int = 24
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Latencies in ms of all honest answers, alone and beside the hostile ones; what these heard."""
+
+    setting: Setting
+    alone_ms: tuple[float, ...]
+    beside_ms: tuple[float, ...]
+    ratios: tuple[float, ...]
+    different: int
+    failed: int
+    heard: dict[str, dict[str, int]]
+    works_afterwards: bool
+
+    @property
+    def ratio(self) -> float:
+        """Of the 95th percentiles, all turns together."""
+        return _p95(self.beside_ms) / _p95(self.alone_ms)
+
+    @property
+    def good(self) -> bool:
+        """Whether the bars are kept."""
+        return self.different == 0 and self.failed == 0 and self.works_afterwards and self.ratio <= 1.5
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "setting": asdict(self.setting),
+            "alone_p50_ms": percentile(self.alone_ms, 0.5),
+            "alone_p95_ms": _p95(self.alone_ms),
+            "beside_p50_ms": percentile(self.beside_ms, 0.5),
+            "beside_p95_ms": _p95(self.beside_ms),
+            "p95_ratio": self.ratio,
+            "p95_ratio_by_turn": list(self.ratios),
+            "answers": len(self.alone_ms) + len(self.beside_ms),
+            "different": self.different,
+            "failed": self.failed,
+            "misdeeds": sum(counts.get("misdeeds", 0) for counts in self.heard.values()),
+            "heard": self.heard,
+            "works_afterwards": self.works_afterwards,
+            "good": self.good,
+        }
+
+
+def _p95(values: Sequence[float]) -> float:
+    found = percentile(list(values), 0.95)
+    assert found is not None
+    return found
+
+
+class Books:
+    """What honest askers got: the first answer to a question is what all later ones must be."""
+
+    def __init__(self) -> None:
+        self.different = self.failed = 0
+        self._answers: dict[str, list[int]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, clip: ClipQuestion, report: dict[str, Any] | None) -> None:
+        """One answer, or none."""
+        with self._lock:
+            if report is None:
+                self.failed += 1
+                return
+            known = self._answers.setdefault(f"{clip.clip} {clip.question}", report["token_ids"])
+            self.different += report["token_ids"] != known or report["mode"] != Mode.STREAM_TO_CLOUD.value
+
+
+def measure(setting: Setting) -> Result:
+    """Run it all; nothing is left running. Raises EventSpecError if a daemon doesn't start."""
+    alone: list[float] = []
+    beside: list[float] = []
+    ratios: list[float] = []
+    heard: dict[str, dict[str, int]] = {}
+    books = Books()
+    clips = spread(load_questions(), setting.questions)
+    with tempfile.TemporaryDirectory(prefix="eventspec-hostile-") as name, ExitStack() as stack:
+        folder = Path(name)
+        tokens = _tokens(folder, setting.honest)
+        limits = ["--sessions", str(setting.sessions), "--sessions-per-client", str(setting.sessions_per_client)]
+        cloud = start_cloud("--threads", "1", "--tokens", str(folder / "tokens.toml"), *limits)
+        stack.callback(cloud.stop)
+        cloud.wait_ready(120)
+        edges = [_edge(cloud.address, folder / f"edge-{number}") for number in range(setting.honest)]
+        for edge in edges:
+            stack.callback(edge.stop)
+        for edge in edges:
+            edge.wait_ready(120)
+        _ask_all(edges, clips, setting, books)  # warm
+        for turn in range(setting.turns):
+            now_alone = _ask_all(edges, clips, setting, books)
+            with _attackers(cloud.address, tokens, setting, turn) as attackers:
+                time.sleep(_WARM_UP_S)
+                now_beside = _ask_all(edges, clips, setting, books)
+                _add(heard, _stopped(attackers))
+            alone += now_alone
+            beside += now_beside
+            ratios.append(_p95(now_beside) / _p95(now_alone))
+            time.sleep(1.0)
+        before = books.failed
+        _ask_all(edges[:1], clips[:2], setting, books)
+        works = books.failed == before
+    return Result(
+        setting,
+        tuple(alone),
+        tuple(beside),
+        tuple(ratios),
+        books.different,
+        books.failed,
+        heard,
+        works_afterwards=works,
+    )
+
+
+def _tokens(folder: Path, honest: int) -> str:
+    """Token files of the edges; returns the token that the hostile insiders share."""
+    entries = []
+    for number in range(honest):
+        token, entry = new_token(f"edge-{number}", _EDGE)
+        write_private(folder / f"edge-{number}", token)
+        entries.append(entry)
+    token, entry = new_token("insider", _EDGE)
+    write_private(folder / "insider", token)
+    write_private(folder / "tokens.toml", render_tokens([*entries, entry]))
+    return token
+
+
+def _edge(cloud: str, token: Path) -> DaemonProcess:
+    arguments = ["--listen", "127.0.0.1:0", "--cloud", cloud, "--threads", "1", "--token-file", str(token)]
+    return DaemonProcess.start("edge", arguments)
+
+
+def _ask_all(
+    edges: Sequence[DaemonProcess], clips: Sequence[ClipQuestion], setting: Setting, books: Books
+) -> list[float]:
+    """Every asker its questions, one after another; all askers at the same time. Milliseconds of each answer."""
+
+    def ask(number: int) -> list[float]:
+        took = []
+        for place in range(len(clips)):
+            clip = clips[(place + number) % len(clips)]
+            began = time.perf_counter()
+            try:
+                report = ask_clip(
+                    edges[number].address, clip, Mode.STREAM_TO_CLOUD, max_tokens=setting.max_tokens, draft_length=4
+                )
+            except EventSpecError:
+                report = None
+            took.append((time.perf_counter() - began) * 1e3)
+            books.take(clip, report)
+        return took
+
+    with ThreadPoolExecutor(len(edges)) as pool:
+        return [one for took in pool.map(ask, range(len(edges))) for one in took]
+
+
+@contextmanager
+def _attackers(address: str, token: str, setting: Setting, turn: int) -> Iterator[subprocess.Popen[str]]:
+    """The attackers at work."""
+    with grpc.insecure_channel(address) as channel:
+        metadata = (("authorization", f"Bearer {token}"),)
+        info = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")(codec.encode_info_request(), metadata=metadata)
+    settings = {
+        "count": setting.hostile,
+        "token": token,
+        "tokenizer_hash": codec.decode_info(info).tokenizer_hash,
+        "seed": setting.seed + turn,
+    }
+    command = [sys.executable, "-m", "benchmarks.hostile.attacking", address, json.dumps(settings)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _stopped(process: subprocess.Popen[str]) -> dict[str, dict[str, int]]:
+    printed, _ = process.communicate(timeout=60)
+    heard: dict[str, dict[str, int]] = json.loads(printed)
+    return heard
+
+
+def _add(total: dict[str, dict[str, int]], heard: dict[str, dict[str, int]]) -> None:
+    for kind, counts in heard.items():
+        known = total.setdefault(kind, {})
+        for what, count in counts.items():
+            known[what] = known.get(what, 0) + count
