@@ -38,7 +38,10 @@ class PaceChoice(str, Enum):
 
 @app.command()
 def serve(
-    cloud: Annotated[str | None, typer.Option(help="Address of the cloud daemon, HOST:PORT. [127.0.0.1:50051]")] = None,
+    cloud: Annotated[
+        str | None,
+        typer.Option(help="Address of the cloud daemon, HOST:PORT; several, with commas, take turns. [127.0.0.1:50051]"),
+    ] = None,
     listen: Annotated[
         str | None,
         typer.Option(help="Where `ask` finds this daemon; keep it on loopback. [127.0.0.1:50052]"),

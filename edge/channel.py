@@ -1,16 +1,16 @@
-"""One gRPC channel to a cloud that finds a dead line within two seconds, and is back soon after the line is.
+"""One gRPC channel to a cloud that finds a dead line within three seconds, and is back soon after the line is.
 
-Keepalive pings find a line that swallows everything: TCP alone would take minutes. While there is no connection,
-attempts are begun one after another, without giving the earlier ones up (RFC 8305 races addresses so): after an outage
-the next SYN is never far, and on a line with a long round trip a slow handshake still has its time.
+Who waits on the channel in silence lets it ask the cloud for a sign of life (`check`): a line that swallows everything
+shows itself in no other way soon, for TCP would take minutes. While there is no connection, attempts are begun one
+after another, without giving the earlier ones up (RFC 8305 races addresses so): after an outage the next SYN is never
+far, and on a line with a long round trip a slow handshake still has its time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import grpc
 import grpc.aio
@@ -21,30 +21,30 @@ _READY = grpc.ChannelConnectivity.READY
 _BETWEEN_S = 0.4  # attempts to connect
 _RACING = 6  # attempts at a time; the oldest is given up
 _LOOK_S = 0.02
+_ANSWER_S = 1.5  # to wait for a sign of life, and so many round trips
+_TRIPS = 4
 _SHORTEST_LIFE_S = 1.0  # of a connection attempt, before a caller is told that there is none
 
 
-def watchful(options: list[tuple[str, Any]], *, quiet_s: float, answer_s: float) -> list[tuple[str, Any]]:
-    """Channel options by which a connection without a byte for `quiet_s`, and then none for `answer_s`, is dead."""
-    changed = {
-        "grpc.keepalive_time_ms": round(quiet_s * 1e3),
-        "grpc.keepalive_timeout_ms": round(answer_s * 1e3),
-        "grpc.keepalive_permit_without_calls": 0,
-        "grpc.http2.min_ping_interval_without_data_ms": round(quiet_s * 1e3),
-        # without a pool of its own, gRPC would put all channels onto one TCP connection
-        "grpc.use_local_subchannel_pool": 1,
-    }
-    return [*((name, value) for name, value in options if name not in changed), *changed.items()]
-
-
 class Channel:
-    """A channel that is replaced by a new one as soon as that has a connection and this one hasn't."""
+    """A channel that is replaced by a new one as soon as that has a connection and this one hasn't.
 
-    def __init__(self, make: Callable[[], grpc.aio.Channel], clock: Callable[[], float] = time.monotonic) -> None:
+    `ask` asks the cloud for a sign of life over a channel, and raises LinkError if none comes within the seconds given.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], grpc.aio.Channel],
+        ask: Callable[[grpc.aio.Channel, float], Awaitable[None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._make = make
+        self._ask = ask
         self._clock = clock
         self._current = make()
         self._connecting: asyncio.Task[bool] | None = None
+        self._checking: asyncio.Task[None] | None = None
+        self._trip_s = 0.0  # the quickest sign of life so far
 
     @property
     def current(self) -> grpc.aio.Channel:
@@ -67,6 +67,28 @@ class Channel:
             ready = False
         if not ready:
             raise LinkError("no connection: the cloud doesn't answer")
+
+    async def check(self, patience_s: float = _ANSWER_S) -> None:
+        """Whether the line is alive; all who ask at the same time share one question.
+
+        Raises:
+            LinkError: no sign of life came in time; the connection is given up, and with it every call on it.
+        """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check(patience_s))
+        await asyncio.shield(self._checking)
+
+    async def _check(self, patience_s: float) -> None:
+        asked, began = self._current, self._clock()
+        try:
+            await self._ask(asked, patience_s + _TRIPS * self._trip_s)
+        except LinkError:
+            if self._current is asked:
+                self._current = self._make()
+            await asked.close()
+            raise
+        took = self._clock() - began
+        self._trip_s = min(took, self._trip_s) if self._trip_s else took
 
     async def _race(self) -> bool:
         """Attempts, each a channel of its own, until one is through; None of them after ten seconds."""
@@ -94,7 +116,8 @@ class Channel:
 
     async def close(self) -> None:
         """Let go of it, and of attempts under way."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+        for task in (self._connecting, self._checking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self._current.close()

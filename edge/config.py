@@ -12,6 +12,11 @@ from edge.session import SessionSettings
 from edge.vocabulary import Way
 
 
+def cloud_addresses(text: str) -> list[str]:
+    """The addresses in the setting `cloud`, such as `a:50051,b:50051`."""
+    return [address.strip() for address in text.split(",") if address.strip()]
+
+
 @dataclass(frozen=True, slots=True)
 class EdgeSettings(ModelSettings):
     """Settings of `eventspec-edge serve`; `--help` explains each."""
@@ -46,9 +51,13 @@ class EdgeSettings(ModelSettings):
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
-        check_address("cloud", self.cloud)
+        clouds = cloud_addresses(self.cloud)
+        require(bool(clouds), "cloud must name at least one address, HOST:PORT")
+        for cloud in clouds:
+            check_address("cloud", cloud)
         self.security.check(self.listen)
-        self.reach.check(self.cloud)
+        for cloud in clouds:
+            self.reach.check(cloud)
         self.check_model()
         require(1 <= self.max_ahead <= 256, f"max_ahead must be between 1 and 256, not {self.max_ahead}")
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")

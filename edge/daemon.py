@@ -13,9 +13,10 @@ from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
 from common.server import DaemonServer, run_daemon
 from edge.answering import Answering, DrafterModel
-from edge.config import EdgeSettings
+from edge.config import EdgeSettings, cloud_addresses
 from edge.desk import AnswerDesk
-from edge.link import GrpcLink, LinkSettings
+from edge.link import GrpcLink, Link, LinkSettings
+from edge.replicas import ReplicaLink
 from edge.service import EdgeService
 from edge.spool import Spool
 from edge.vision import VisionLoader
@@ -33,7 +34,7 @@ class EdgeDaemon:
         self._settings = settings
         self._thread = DraftingThread()
         self._files = ThreadPoolExecutor(max_workers=2, thread_name_prefix="files")
-        self._link = GrpcLink(LinkSettings(settings.cloud, settings.max_message_bytes, settings.reach))
+        self._link = _link_to(cloud_addresses(settings.cloud), settings)
         self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes, settings.security, _SCOPES)
         self._spool = Spool(Path(settings.spool) if settings.spool else None, self._files)
         self._desk: AnswerDesk | None = None
@@ -96,6 +97,12 @@ class EdgeDaemon:
         await self._link.close()
         self._thread.close()
         self._files.shutdown(wait=False, cancel_futures=True)
+
+
+def _link_to(clouds: list[str], settings: EdgeSettings) -> Link:
+    """A link to a cloud, or to several that take turns."""
+    links = [GrpcLink(LinkSettings(cloud, settings.max_message_bytes, settings.reach)) for cloud in clouds]
+    return links[0] if len(links) == 1 else ReplicaLink(links)
 
 
 def _log_vocabulary(drafter: DrafterModel, target: str) -> None:

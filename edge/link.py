@@ -8,9 +8,8 @@ bear checksums (`common/sealing.py`), and a dead line is found by pings (`edge/c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -18,14 +17,20 @@ import grpc
 from common import codec
 from common.errors import EventSpecError, LinkError
 from common.reach import Reaching
-from common.rpc import channel_options, error_of_status
+from common.rpc import channel_options, error_of_status, is_word
 from common.sealing import METADATA, is_sealed, seal, unseal
 from common.security import Reach
 from common.types import CloudMessage, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-from edge.channel import Channel, watchful
+from edge.channel import Channel
 from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_messages
+
+
+_QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
+_VIDEO_QUIET_S = 2.0
+_VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
+_FEATURES_ANSWER_S = 60.0  # what isn't paced may fill the socket's buffer, and a sign of life has to wait behind it
 
 
 class Stream(Protocol):
@@ -70,8 +75,11 @@ class Link(Protocol):
 class GrpcStream:
     """A `Speculate` call. `sealed`: messages bear checksums, ours always, the cloud's if its metadata says so."""
 
-    def __init__(self, call: Any, *, sealed: bool = False) -> None:
+    def __init__(
+        self, call: Any, *, sealed: bool = False, check: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._call = call
+        self._check = check
         self._sealed = sealed
         self._theirs: bool | None = None if sealed else False
         self._reading: asyncio.Future[Any] | None = None
@@ -87,13 +95,17 @@ class GrpcStream:
 
         writing = asyncio.ensure_future(in_order())
         writing.add_done_callback(_retrieve)
-        await asyncio.shield(writing)
+        await _result(writing)
 
     async def _read(self) -> Any:
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._call.read())
             self._reading.add_done_callback(_retrieve)
-        data = await asyncio.shield(self._reading)
+        while self._check is not None and not self._reading.done():
+            await asyncio.wait({self._reading}, timeout=_QUIET_S)
+            if not self._reading.done():
+                await self._check()
+        data = await _result(self._reading)
         self._reading = None
         return data
 
@@ -124,13 +136,27 @@ class GrpcStream:
         """Half-close, let the cloud finish, then drop the call."""
         try:
             async with self._writes:
-                await self._call.done_writing()
+                await _result(asyncio.ensure_future(self._call.done_writing()))
             while await self._read() is not grpc.aio.EOF:
                 pass
         except Exception:
             pass
         finally:
             self._call.cancel()
+
+
+async def _result(operation: asyncio.Future[Any]) -> Any:
+    """What an operation of gRPC came to; it isn't cancelled with its caller.
+
+    A channel that is closed cancels the operations on it: that is a lost link, and no wish of who waits here.
+    """
+    try:
+        return await asyncio.shield(operation)
+    except asyncio.CancelledError:
+        waiting = asyncio.current_task()
+        if operation.cancelled() and waiting is not None and not waiting.cancelling():
+            raise LinkError("the connection was given up") from None
+        raise
 
 
 def _retrieve(done: asyncio.Future[Any]) -> None:
@@ -154,13 +180,25 @@ class GrpcLink:
     def __init__(self, settings: LinkSettings) -> None:
         self.settings = settings
         self._reaching = Reaching(settings.reach)
-        options = channel_options(settings.max_message_bytes)
-        self._drafts = Channel(partial(self._channel, watchful(options, quiet_s=0.5, answer_s=1.0)))
-        self._video = Channel(partial(self._channel, watchful(options, quiet_s=2.0, answer_s=3.0)))
+        self._drafts = Channel(self._channel, self._ask)
+        self._video = Channel(self._channel, self._ask)
         self._pacing = PacedLink()
 
-    def _channel(self, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
+    def _channel(self) -> grpc.aio.Channel:
+        # without a pool of its own, gRPC would put all channels onto one TCP connection
+        options = [*channel_options(self.settings.max_message_bytes), ("grpc.use_local_subchannel_pool", 1)]
         return self._reaching.aio_channel(self.settings.address, options)
+
+    async def _ask(self, channel: grpc.aio.Channel, timeout: float) -> None:
+        """A sign of life; a refusal is one too."""
+        call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
+        try:
+            await call(codec.encode_info_request(), timeout=timeout, metadata=self._metadata())
+        except grpc.RpcError as error:
+            if not is_word(error):
+                raise LinkError("the cloud gives no sign of life") from error
+        except (asyncio.CancelledError, Exception) as error:  # the channel was closed meanwhile
+            raise LinkError("the connection was given up") from error
 
     def _metadata(self, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
         return (*self._reaching.metadata(), *more)
@@ -178,7 +216,7 @@ class GrpcLink:
         """Open a stream."""
         await self._drafts.connected()
         call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata(METADATA))
-        return GrpcStream(call, sealed=True)
+        return GrpcStream(call, sealed=True, check=self._drafts.check)
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
         """Stream a video on its own connection."""
@@ -229,7 +267,7 @@ class GrpcLink:
             await self._video.connected()
             stream_video = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")
             call = stream_video(counted(), metadata=self._metadata(METADATA))
-            async for reply in call:
+            async for reply in self._watched(call, _VIDEO_ANSWER_S if stream is not None else _FEATURES_ANSWER_S):
                 theirs = is_sealed(await call.initial_metadata())
                 received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)
                 if received is not None and stream is not None:
@@ -240,6 +278,24 @@ class GrpcLink:
             if stream is not None:
                 self._pacing.forget(stream)
         return size
+
+    async def _watched(self, call: Any, patience_s: float) -> AsyncIterator[bytes]:
+        """The replies of an upload; when none comes for a while, its connection is asked for a sign of life."""
+        while True:
+            reading = asyncio.ensure_future(call.read())
+            reading.add_done_callback(_retrieve)
+            try:
+                while not reading.done():
+                    await asyncio.wait({reading}, timeout=_VIDEO_QUIET_S)
+                    if not reading.done():
+                        await self._video.check(patience_s)
+                reply = await _result(reading)
+            finally:
+                if not reading.done():
+                    call.cancel()
+            if reply is grpc.aio.EOF:
+                return
+            yield reply
 
     async def close(self) -> None:
         """Let go of both connections."""

@@ -57,9 +57,10 @@ class TcpRelay:
         task.add_done_callback(self._tasks.discard)
 
     async def _accept(self, server: socket.socket) -> None:
-        while True:
-            client, _ = await self._loop.sock_accept(server)
-            self._keep(self._serve(client))
+        with server:
+            while True:
+                client, _ = await self._loop.sock_accept(server)
+                self._keep(self._serve(client))
 
     async def _serve(self, client: socket.socket) -> None:
         with client, socket.socket() as server:
@@ -102,6 +103,11 @@ class TcpRelay:
             if not way.swallow:
                 with suppress(OSError):
                     sink.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """End everything."""
+        for task in self._tasks:
+            task.cancel()
 
     def strike(self, order: dict[str, Any]) -> int:
         """Do as told to all connections; returns how many there were."""

@@ -1,0 +1,95 @@
+"""A line that dies in every way, between a real edge link and a real cloud service: the answer goes on, soon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cloud.daemon
+from benchmarks.faults.tcp_relay import TcpRelay
+from cloud.config import CloudSettings
+from cloud.daemon import CloudDaemon
+from edge.link import GrpcLink, LinkSettings
+from edge.runner import Video
+from edge.video import Clip, open_clip, write_video
+from edge.worker import DraftingThread
+from tests.edge.test_runner import QUESTIONS, Asker, truth
+from tests.local_engine import LocalEngine
+
+
+@asynccontextmanager
+async def relayed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[LocalEngine, GrpcLink, TcpRelay]]:
+    """A cloud daemon over an engine in this process, and a link to it through a relay that can misbehave."""
+    monkeypatch.setattr(cloud.daemon, "EngineProcess", LocalEngine)
+    daemon = CloudDaemon(CloudSettings(listen="127.0.0.1:0", sessions=2, grace_s=0.2))
+    await daemon.start()
+    relay = TcpRelay(daemon.address)
+    link = GrpcLink(LinkSettings(relay.listen("127.0.0.1")))
+    engine = daemon._engine
+    assert isinstance(engine, LocalEngine)
+    try:
+        yield engine, link, relay
+    finally:
+        await link.close()
+        await daemon.stop()
+        relay.close()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    rng = np.random.default_rng(0)
+    write_video(path, [rng.integers(0, 256, (32, 48, 3), dtype=np.uint8) for _ in range(6)], fps=10)
+    return open_clip(path)
+
+
+@pytest.fixture
+def thread() -> Iterator[DraftingThread]:
+    made = DraftingThread()
+    yield made
+    made.close()
+
+
+ORDERS: dict[str, dict[str, Any]] = {
+    "reset": {"do": "reset"},
+    "half-open": {"do": "half_open"},
+    "half-open up": {"do": "half_open", "way": "up"},
+    "half-open down": {"do": "half_open", "way": "down"},
+    "a byte a second": {"do": "trickle", "seconds": 60.0},
+    "changed bytes": {"do": "corrupt", "seed": 3, "chunks": 3},
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("when", ["in the middle", "at once"])
+async def test_a_line_that_dies_is_noticed_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread, name: str, when: str
+) -> None:
+    async with relayed(monkeypatch) as (engine, link, relay):
+        first, asker = Asker(link, thread, question=QUESTIONS[1]), Asker(link, thread, max_ahead=4, give_up_after=40.0)
+        for each in (first, asker):
+            each.runner._video = Video(clip.header, clip.packets)
+        assert await first.run() == truth(QUESTIONS[1])
+        struck = 0.0
+
+        def strike() -> None:
+            nonlocal struck
+            assert relay.strike(ORDERS[name])
+            struck = time.monotonic()
+            engine.release()
+
+        if when == "at once":
+            strike()
+            answer = await asker.run()
+        else:
+            engine.hold_at = engine.engine.stats.committed + 5
+            answer = await asker.run(strike, at=3)
+        assert answer == truth()
+        assert time.monotonic() - struck < 12.0
+        if name != "half-open up":  # whose goodbye can't arrive: that session's lease runs out
+            await engine.until(lambda e: e.engine.sessions == 0)
