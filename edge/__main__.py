@@ -28,6 +28,20 @@ class ModeChoice(str, Enum):
     edge_vision = "edge_vision"
 
 
+class VideoCodecChoice(str, Enum):
+    """For `--video-codec`."""
+
+    auto = "auto"
+    copy = "copy"
+    h264 = "h264"
+    jpeg = "jpeg"
+
+    @property
+    def request(self) -> str:
+        """As a request says it."""
+        return "" if self is VideoCodecChoice.auto else str(self.value)
+
+
 class PaceChoice(str, Enum):
     """For `--pace`."""
 
@@ -193,7 +207,9 @@ def ask(
     ] = 0,
     answer_id: Annotated[
         str,
-        typer.Option(help="Name of the answer, 16 to 64 letters and digits: the same name goes on with it. [a new one]"),
+        typer.Option(
+            help="Name of the answer, 16 to 64 letters and digits: the same name goes on with it. [a new one]"
+        ),
     ] = "",
     reconnect_s: Annotated[
         float, typer.Option(help="Seconds to ask again for if the edge daemon is lost in the middle.")
@@ -243,15 +259,36 @@ def ask(
 
 @app.command()
 def watch(
-    video: Annotated[Path, typer.Option(help="Video, for example an mp4.")],
+    video: Annotated[
+        str,
+        typer.Option(help="Video, for example an mp4. With --live also a pipe, follow:FILE, a camera or an address."),
+    ],
     questions: Annotated[
-        list[str] | None, typer.Argument(help="Asked once the clip is up. [the lines of the standard input, at once]")
+        list[str] | None,
+        typer.Argument(
+            help="Asked once the clip is up, or the first window. [the lines of the standard input, at once]"
+        ),
     ] = None,
-    events: Annotated[Path | None, typer.Option(help="Event recording of the same scene.")] = None,
+    events: Annotated[
+        str | None,
+        typer.Option(help="Event recording of the same scene; with --live also `simulated`, from the pictures."),
+    ] = None,
     edge: Annotated[str, typer.Option(help="Address of the edge daemon.")] = "127.0.0.1:50052",
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Stream at the recording's own pace, as a camera would.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="The video has no known end; a question is about its last window.")
+    ] = False,
+    window_s: Annotated[float, typer.Option(help="Length of that window, in seconds.")] = 4.0,
+    stride_s: Annotated[
+        float, typer.Option(help="Seconds from one picture that may be looked at to the next; 0: window / 8.")
+    ] = 0.0,
+    loop: Annotated[bool, typer.Option("--loop", help="With --live: play a file again and again.")] = False,
+    video_codec: Annotated[
+        VideoCodecChoice,
+        typer.Option(help="How it goes up: as it is, or the pictures that count encoded anew. [copy; live: h264]"),
+    ] = VideoCodecChoice.auto,
     mode: Annotated[ModeChoice, typer.Option(help="Who answers.")] = ModeChoice.stream_to_cloud,
     max_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 64,
     window_start_us: Annotated[
@@ -266,20 +303,36 @@ def watch(
     """Stream a clip to the cloud before its questions come, so that they find it prefilled; then ask about it.
 
     Example: eventspec-edge watch --events clip.h5 --video clip.mp4 --realtime "What moves?" "How many are there?"
+
+    With --live the video may be a file (played in real time, once or with --loop), a named pipe, follow:FILE for a
+    file that is still written (MPEG-TS, Matroska or raw H.264; not a plain mp4), a camera such as /dev/video0
+    (video4linux), or an address (rtsp, rtmp, http, https, tcp, udp, srt). Events: a recording that plays along with a
+    file, or `simulated`; without any, ask with --mode cloud_only. The edge decodes it, and sends one picture a stride.
+
+    Example: eventspec-edge watch --live --video rtsp://camera/1 --window-s 8 --events simulated
     """
     from common.ask import AskRequest, Mode, WatchRequest
     from common.security import Reach
-    from edge.watch_cli import run_watch
+    from edge.watch_cli import absolute, run_watch
 
     reach = Reach(edge_ca, edge_cert, edge_key, token_file=token_file)
 
     _check_range("max-tokens", max_tokens, 2**31)
     _check_range("window-start-us", window_start_us, 2**63)
+    if not 0 < window_s <= 86_400 or not 0 <= stride_s <= window_s:
+        raise PromptError("window-s must be positive, a day at most, and stride-s not more than that")
+    if loop and not live:
+        raise PromptError("--loop goes with --live")
     request = WatchRequest(
-        video_path=str(video.absolute()),
-        events_path=str(events.absolute()) if events else "",
+        video_path=absolute(video, live=live),
+        events_path=absolute(events, live=live) if events else "",
         realtime=realtime,
         window_start_us=window_start_us,
+        live=live,
+        window_us=round(window_s * 1e6) if live else 0,
+        stride_us=round(stride_s * 1e6) if live else 0,
+        loop=loop,
+        video_codec=video_codec.request,
     )
 
     def ask_about(watch_id: str, question: str) -> None:

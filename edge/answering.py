@@ -25,7 +25,7 @@ from edge.form_choice import FormChoice, Offer
 from edge.forms import DraftForm, StateBook
 from edge.idle_learning import IdleLearning
 from edge.link import Link
-from edge.runner import AnswerRunner, Features, Video
+from edge.runner import AnswerRunner, Features, NamedVideo, Video
 from edge.session import EdgeSession
 from edge.spool import Journal
 from edge.stages import StagedDrafter, Stages
@@ -33,7 +33,8 @@ from edge.video import Clip, open_clip
 from edge.vision import ClipFeatures, VisionLoader
 from edge.vocabularies import OWN, SHARED, TargetHash, Vocabularies
 from edge.vocabulary import CrossVocabulary
-from edge.watching import Watch, Watches, WatchTools
+from edge.watch_base import WatchBase, WatchTools
+from edge.watching import Watches
 from edge.worker import Drafting, DraftingThread
 
 if TYPE_CHECKING:
@@ -176,7 +177,10 @@ class Answering:
             max_answer_tokens=settings.max_answer_tokens,
             replay=self._replay,
             clock=clock,
+            idle=lambda: self._running == 0,
+            live_kbps=settings.live_kbps,
         )
+        self._running = 0
         self._watches = Watches(tools, limit=settings.sessions)
         self._experience = Experience()
         learner = drafter.adapter.distiller if drafter.adapter is not None else None
@@ -236,6 +240,7 @@ class Answering:
             clock=self._clock,
             journal=journal,
         )
+        self._running += 1
         try:
             with self._learning.answering() if self._learning is not None else contextlib.nullcontext():
                 async with contextlib.aclosing(runner.run()) as events:  # an asker that goes away ends the answer
@@ -245,6 +250,7 @@ class Answering:
             self.target.forget()
             raise
         finally:
+            self._running -= 1
             if isinstance(video, ClipFeatures):
                 await video.close()
         if watch is not None and cloud:
@@ -275,13 +281,13 @@ class Answering:
         frames: list[NDArray[Any]] | None,
         max_tokens: int,
         stages: Stages,
-        watch: Watch | None,
+        watch: WatchBase | None,
     ) -> Callable[[], Drafting] | None:
         if watch is not None:
             return lambda: watch.drafter.take(ask.question, ask.sampling, stages, drafter)
         return drafter.prepare(ask, frames, max_tokens, stages) if frames is not None else None
 
-    def _check(self, ask: AskRequest, watch: Watch | None) -> int:
+    def _check(self, ask: AskRequest, watch: WatchBase | None) -> int:
         if not ask.question.strip():
             raise PromptError("the question is empty: ask something")
         if ask.max_tokens < 1:
@@ -302,9 +308,11 @@ class Answering:
         config = self._drafter.model.config
         return await read_event_frames(ask.events_path, ask.window_start_us, config, stages, self._files)
 
-    async def _open_clip(self, ask: AskRequest, stages: Stages, watch: Watch | None) -> Video | ClipFeatures:
+    async def _open_clip(
+        self, ask: AskRequest, stages: Stages, watch: WatchBase | None
+    ) -> Video | NamedVideo | ClipFeatures:
         if watch is not None:  # only sent if the cloud has lost it
-            return Video(watch.clip.header, watch.clip.packets)
+            return watch.video()
         if ask.mode is not Mode.EDGE_VISION:
             return await self._open_video(ask, stages)
         vision, clip = await asyncio.gather(self._vision.get(stages), self._load_clip(ask, stages))
@@ -342,6 +350,7 @@ class Answering:
             "pace": session.opening.pace.value,
             "seed": ask.sampling.seed,
             "temperature": ask.sampling.temperature,
+            "frames": [[name.number, name.time_us / 1e6] for name in session.frames] or None,
             "replayed": self._replayed(ask.mode, figures.cloud_replay),
             **figures.report(len(ids)),
         }
@@ -361,7 +370,7 @@ def _vocabulary(drafter: DrafterModel, mode: Mode) -> str:
     return OWN if mode is Mode.EDGE_ONLY else SHARED
 
 
-def _ahead(watch: Watch | None) -> dict[str, Any] | None:
+def _ahead(watch: WatchBase | None) -> dict[str, Any] | None:
     """How far a watched clip had come when the question was asked."""
     if watch is None:
         return None

@@ -29,6 +29,7 @@ class EdgeSettings(ModelSettings):
     max_video_bytes: int = 256 << 20
     max_message_bytes: int = 8 << 20
     sessions: int = 16
+    live_kbps: int = 2000
     grace_s: float = 2.0
     replay: str = ""
     vision_model: str = ""
@@ -65,6 +66,7 @@ class EdgeSettings(ModelSettings):
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.sessions >= 1, "sessions must be at least 1")
         require(self.grace_s >= 0, "grace_s can't be negative")
+        require(self.live_kbps >= 10, f"live_kbps must be at least 10, not {self.live_kbps}")
         forms = [form.value for form in DraftForm]
         require(self.draft_form in forms, f"draft_form must be one of {', '.join(forms)}, not {self.draft_form}")
         if self.adapter:

@@ -33,10 +33,11 @@ _UNHEARD_S = 5.0
 class VideoInFlight:
     """One stream's messages that have no acknowledgement yet: `(bytes sent up to its end, when)`.
 
-    `awaited`: a question waits for this video.
+    `awaited`: a question waits for this video. `over`: the call has ended; what is still to be sent goes nowhere.
     """
 
     awaited: bool = False
+    over: bool = False
     sent: int = 0
     acknowledged: int = 0
     messages: deque[tuple[int, float]] = field(default_factory=deque)
@@ -85,7 +86,9 @@ class VideoPacer:
         return not self.heard and self._first_sent is not None and now - self._first_sent > _UNHEARD_S
 
     def sent(self, stream: VideoInFlight, size: int, now: float) -> None:
-        """A message went out."""
+        """A message went out; one of a stream that is over doesn't count, for nobody would ever take it back."""
+        if stream.over:
+            return
         if self._first_sent is None:
             self._first_sent = now
         if stream.awaited:
@@ -115,6 +118,7 @@ class VideoPacer:
 
     def forget(self, stream: VideoInFlight) -> None:
         """The stream is over; what it had under way never counts."""
+        stream.over = True
         self.in_flight -= stream.sent - stream.acknowledged
         stream.acknowledged = stream.sent
         stream.messages.clear()

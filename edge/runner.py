@@ -12,11 +12,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from common.ask import Answer, AskEvent, Notice
 from common.errors import EngineError, EventSpecError, LinkError, MessageError
-from common.types import Draft, EdgeMessage, Open
+from common.types import Draft, EdgeMessage, FrameName, Open
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.link import Link, Stream
 from edge.session import (
@@ -25,6 +25,7 @@ from edge.session import (
     Done,
     DraftJob,
     EdgeSession,
+    Named,
     Send,
     SendVideo,
     Show,
@@ -52,6 +53,19 @@ class Features:
     frames: Callable[[], AsyncIterable[FrameFeatures]]
 
 
+class NamedVideo(Protocol):
+    """A video of which the session says which frames it is about (`edge.live_video.LiveVideo`)."""
+
+    def pin(self, frames: tuple[FrameName, ...]) -> None:
+        """The question is about these: keep them."""
+
+    def choose(self, *, told: bool) -> tuple[FrameName, ...]:
+        """The frames that `video` will have. Raises EngineError: they are gone, and some of the answer is `told`."""
+
+    def video(self) -> Video:
+        """A video of the chosen frames."""
+
+
 class AnswerRunner:
     """One answer.
 
@@ -67,7 +81,7 @@ class AnswerRunner:
         thread: DraftingThread,
         prepare: Callable[[], Drafting] | None,
         prepare_after: Callable[[], Awaitable[Any]] | None = None,
-        video: Video | Features | None,
+        video: Video | Features | NamedVideo | None,
         decode: Callable[[list[int]], str],
         clock: Clock = time.monotonic,
         journal: Journal | None = None,
@@ -115,6 +129,9 @@ class AnswerRunner:
                     self._spawn(self._connect(at))
                 case Send(message):
                     await self._send(message)
+                case Named(frames):
+                    if self._video is not None and not isinstance(self._video, Video | Features):
+                        self._video.pin(frames)
                 case SendVideo():
                     self._spawn(self._send_video())
                 case DraftJob():
@@ -217,8 +234,11 @@ class AnswerRunner:
         self._session.length.estimates.uplink(size, self._clock() - started)
         self._span("video_upload", started)
 
-    async def _upload(self, link: Link, video: Video | Features) -> int:
+    async def _upload(self, link: Link, video: Video | Features | NamedVideo) -> int:
         session_id = self._session.opening.session_id
+        if not isinstance(video, Video | Features):
+            self._session.frames = video.choose(told=bool(self._session.committed))
+            video = video.video()
         if isinstance(video, Features):
             return await link.send_features(session_id, video.header, video.frames())
         return await link.send_video(session_id, video.header, video.packets())

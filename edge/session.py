@@ -30,6 +30,7 @@ from common.types import (
     Failure,
     Finished,
     FinishReason,
+    FrameName,
     Open,
     Opened,
     Progress,
@@ -85,6 +86,13 @@ class SendVideo:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """The answer is about these frames: whoever sends the video again sends these."""
+
+    frames: tuple[FrameName, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Show:
     """The answer changed: committed and provisional token ids."""
 
@@ -106,7 +114,7 @@ class Done:
     error: EventSpecError | None = None
 
 
-Action = DraftJob | Connect | Send | SendVideo | Show | Tell | Done
+Action = DraftJob | Connect | Send | SendVideo | Named | Show | Tell | Done
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,7 @@ class EdgeSession:
     belief: list[int] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
     reason: FinishReason | None = None
+    frames: tuple[FrameName, ...] = ()  # that the answer is about, as far as anybody has said
     figures: Figures = field(default_factory=Figures)
     _epoch: int = 0
     _draft_id: int = 0
@@ -328,7 +337,8 @@ class EdgeSession:
         if self._attempts > 0:
             self._epoch += 1
         self.figures.introduced_at = now
-        opening = replace(self.opening, epoch=self._epoch, committed=tuple(self.committed))
+        numbers = tuple(name.number for name in self.frames)
+        opening = replace(self.opening, epoch=self._epoch, committed=tuple(self.committed), frames=numbers)
         self._actions.append(Send(opening))
         if self._epoch == 0 and not self.opening.clip:
             self._actions.append(SendVideo())
@@ -352,6 +362,12 @@ class EdgeSession:
                 self.refused(error_of(message), now)
 
     def _opened(self, message: Opened, now: float) -> None:
+        if message.frames and self.committed and self.frames and message.frames != self.frames:
+            self.link_lost(LinkError("the cloud goes on about other frames than it began with"), now)
+            return
+        if message.frames:
+            self.frames = message.frames
+            self._actions.append(Named(message.frames))
         if self._epoch > 0:
             self.figures.resumes += 1
             self._actions.append(Tell("connected again; going on where the answer was"))
@@ -435,6 +451,7 @@ class EdgeSession:
         if message.length != len(self.committed) and message.reason is not FinishReason.CANCELLED:
             self.link_lost(LinkError("the cloud finished an answer of another length"), now)
             return
+        self.frames = message.frames or self.frames
         self.figures.target_passes = message.target_passes
         self.figures.stale_drafts = message.stale_drafts
         self.figures.replay_overruns += message.replay_overruns

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import typer
 
@@ -14,6 +15,7 @@ from common.ask import WatchRequest, WatchState
 from common.errors import EventSpecError, LinkError
 from common.security import Reach
 from edge.asking import watch_daemon
+from edge.live_source import FOLLOW, SIMULATED
 
 
 @dataclass
@@ -80,11 +82,11 @@ def run_watch(
     ask: Callable[[str, str], None],
     reach: Reach | None = None,
 ) -> None:
-    """Watch; ask the given questions once the whole clip is up, or else every line of the standard input.
+    """Watch; ask the given questions once the whole clip (or a live window) is up, or else every line of stdin.
 
     `ask` gets the watch's id and a question.
     """
-    with watching(address, request, _progress(), reach) as watch:
+    with watching(address, request, _progress(live=request.live), reach) as watch:
         if questions:
             state = watch.wait_for(lambda s: s.complete)
             for question in questions:
@@ -98,14 +100,25 @@ def run_watch(
                 ask(watch.wait_for(lambda s: True).watch, line.strip())
 
 
-def _progress() -> Callable[[WatchState], None]:
+def absolute(name: str, *, live: bool) -> str:
+    """A file's name as the daemon, which runs elsewhere, can use it; other names of live sources as they are."""
+    if live and ("://" in name or name == SIMULATED):
+        return name
+    if live and name.startswith(FOLLOW):
+        return FOLLOW + str(Path(name.removeprefix(FOLLOW)).absolute())
+    return str(Path(name).absolute())
+
+
+def _progress(*, live: bool) -> Callable[[WatchState], None]:
     """Prints milestones, and on a terminal every step of the upload."""
     said: set[str] = set()
+    up = "the first window is up" if live else "the video is up"
 
     def show(state: WatchState) -> None:
         if sys.stderr.isatty() and not state.complete:
-            typer.echo(f"\r· {state.frames_sent} of {state.frames} frames sent", nl=False, err=True)
-        for name, reached in (("the video is up", state.complete), ("the drafter has the events", state.drafter_ready)):
+            of = "" if live else f" of {state.frames}"
+            typer.echo(f"\r· {state.frames_sent}{of} frames sent", nl=False, err=True)
+        for name, reached in ((up, state.complete), ("the drafter has the events", state.drafter_ready)):
             if reached and name not in said:
                 said.add(name)
                 typer.echo(f"\r· {name} ({state.bytes_sent:,} bytes sent, {state.at_ms / 1e3:.2f} s)", err=True)

@@ -112,6 +112,14 @@ def test_a_cloud_that_never_acknowledges_gets_everything_after_a_while() -> None
     assert pacer.may_send(1 << 20, 6.0)
 
 
+def test_what_a_broken_call_still_sends_takes_no_room_from_the_next() -> None:
+    pacer, broken = VideoPacer(), VideoInFlight()
+    pacer.sent(broken, 3_000, 0.0)
+    pacer.forget(broken)
+    pacer.sent(broken, 3_000, 0.1)  # its messages are still being taken when it has ended
+    assert pacer.in_flight == 0 and pacer.may_send(FIRST_WINDOW, 0.2)
+
+
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["send", "ack", "forget"]), st.integers(1, 9_000))))
 def test_the_books_always_add_up(steps: list[tuple[int, str, int]]) -> None:

@@ -1,0 +1,170 @@
+"""The events of a live stream's newest window, for the drafter: of a recording that plays along, or simulated."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from concurrent.futures import Executor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from common.ask import WatchRequest
+from common.errors import EventFormatError
+from edge.live_source import SIMULATED
+from edge.stages import Stages
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.eventgpt import EventGPTConfig
+    from edge.events import Events, EventSimulator
+
+_DEFAULT_WINDOW_US = 1_000_000  # of a drafter that takes windows of any length
+
+
+class LiveEvents(Protocol):
+    """Where events come from. `see` runs in the thread that takes pictures, `frames` in those that read files."""
+
+    def see(self, frame: Any, time_us: int) -> None:
+        """A picture (`av.VideoFrame`) was taken."""
+
+    async def frames(self, newest_us: int, stages: Stages, files: Executor) -> list[NDArray[Any]]:
+        """The drafter's frames of the window that ends at `newest_us`. Raises EventFormatError: too few events."""
+
+
+async def live_events(request: WatchRequest, config: EventGPTConfig, files: Executor) -> LiveEvents:
+    """The events that a request names.
+
+    Raises:
+        EventFormatError: the recording can't be read.
+    """
+    if request.events_path == SIMULATED:
+        return SimulatedEvents(config)
+    loop = asyncio.get_running_loop()
+    period_us = await loop.run_in_executor(files, _period_us, request) if request.loop else 0
+    return RecordedEvents(request, config, period_us)
+
+
+def _period_us(request: WatchRequest) -> int:
+    """How long the video is that is played again and again."""
+    from edge.video import open_clip
+
+    last = 0.0
+    for taken_s, _ in open_clip(request.video_path).recorded():
+        last = max(last, taken_s)
+    return round(last * 1e6)
+
+
+def parts_of(begin_us: int, end_us: int, period_us: int) -> list[tuple[int, int]]:
+    """The window [begin, end) of a recording that is played every `period_us` (0: once), oldest part first. Pure."""
+    begin_us = max(0, begin_us)
+    if period_us <= 0:
+        return [(begin_us, end_us)] if begin_us < end_us else []
+    parts = []
+    while begin_us < end_us:
+        turn = begin_us // period_us
+        stop = min(end_us, (turn + 1) * period_us)
+        parts.append((begin_us - turn * period_us, stop - turn * period_us))
+        begin_us = stop
+    return parts
+
+
+class RecordedEvents:
+    """A recording that begins with the video's first picture, and is played with it."""
+
+    def __init__(self, request: WatchRequest, config: EventGPTConfig, period_us: int) -> None:
+        self._path = request.events_path
+        self._offset_us = request.window_start_us
+        self._config = config
+        self._period_us = period_us
+
+    def see(self, frame: Any, time_us: int) -> None:
+        """The recording knows by itself."""
+
+    async def frames(self, newest_us: int, stages: Stages, files: Executor) -> list[NDArray[Any]]:
+        """The drafter's frames of the window that ends at `newest_us`."""
+        window_us = self._config.window_us or _DEFAULT_WINDOW_US
+        parts = parts_of(newest_us - window_us, newest_us + 1, self._period_us)
+
+        def work() -> list[NDArray[Any]]:
+            with stages.span("load"):
+                events = self._load(parts)
+            return drawn(events, self._config, stages)
+
+        return await asyncio.get_running_loop().run_in_executor(files, work)
+
+    def _load(self, parts: list[tuple[int, int]]) -> Events:
+        """The parts' events, one behind the other."""
+        from edge.events import concatenate, load_events
+
+        chunks: list[Events] = []
+        for begin, end in parts:
+            try:
+                part = load_events(self._path, start_us=self._offset_us + begin, duration_us=end - begin)
+            except EventFormatError:
+                if len(parts) == 1:
+                    raise
+                continue  # a window that spans the end may have nothing on one side
+            shift = int(chunks[-1].t[-1]) + 1 - int(part.t[0]) if chunks else 0
+            chunks.append(replace(part, t=part.t + shift))
+        return concatenate(chunks)
+
+
+class SimulatedEvents:
+    """Events that a simulated sensor reports of the pictures themselves, where there is no event camera."""
+
+    def __init__(self, config: EventGPTConfig) -> None:
+        self._config = config
+        self._simulator: EventSimulator | None = None
+        self._chunks: deque[Events] = deque()
+        self._lock = threading.Lock()
+        self._last_us = -1
+
+    def see(self, frame: Any, time_us: int) -> None:
+        """Let the sensor see a picture."""
+        from edge.events import EventSimulator
+
+        grey = frame.to_ndarray(format="gray")
+        height, width = grey.shape
+        simulator = self._simulator
+        if simulator is None or (simulator.width, simulator.height) != (width, height):
+            simulator = self._simulator = EventSimulator(width, height)
+            with self._lock:
+                self._chunks.clear()
+        if time_us <= self._last_us:
+            return
+        self._last_us = time_us
+        events = simulator.push(grey, time_us)
+        with self._lock:
+            if len(events):
+                self._chunks.append(events)
+            begin = time_us - 2 * (self._config.window_us or _DEFAULT_WINDOW_US)
+            while self._chunks and int(self._chunks[0].t[-1]) < begin:
+                self._chunks.popleft()
+
+    async def frames(self, newest_us: int, stages: Stages, files: Executor) -> list[NDArray[Any]]:
+        """The drafter's frames of the window that ends at `newest_us`."""
+
+        def work() -> list[NDArray[Any]]:
+            from edge.events import concatenate
+
+            with self._lock:
+                chunks = list(self._chunks)
+            if not chunks:
+                raise EventFormatError("nothing has moved yet, so there are no events")
+            window_us = self._config.window_us or _DEFAULT_WINDOW_US
+            begin = max(0, newest_us - window_us)
+            return drawn(concatenate(chunks).window(begin, newest_us + 1 - begin), self._config, stages)
+
+        return await asyncio.get_running_loop().run_in_executor(files, work)
+
+
+def drawn(events: Events, config: EventGPTConfig, stages: Stages) -> list[NDArray[Any]]:
+    """Events as the drafter sees them. Raises EventFormatError: there are too few."""
+    from edge.events import raster
+
+    planned_ms = stages.replay.drafter.rasterise_ms if stages.replay is not None else 0.0
+    canvas = (events.height, events.width) if config.canvas == "sensor" else None
+    with stages.span("rasterise", planned_ms):
+        return list(raster(events, frames=config.frames, canvas=canvas))
