@@ -168,7 +168,7 @@ def answer_logits(learner: Learner, prefix: Prefix, pixels: Tensor, text: Packed
 
 def answer_states(learner: Learner, prefix: Prefix, pixels: Tensor, text: PackedText) -> tuple[Tensor, Tensor]:
     """Last hidden states [n, hidden] after the final norm at every place with a goal, and the goals [n], row by row."""
-    shared = torch.cat(_shared(learner, prefix, pixels), dim=1)
+    shared = prefix_embeddings(learner, prefix, pixels)
     inputs = torch.cat([shared, learner.language.embed_tokens(text.ids).to(shared.dtype)], dim=1)
     size = shared.shape[1]
     hidden = learner.language(
@@ -180,6 +180,11 @@ def answer_states(learner: Learner, prefix: Prefix, pixels: Tensor, text: Packed
     ).last_hidden_state[:, size:]
     wanted = text.goals >= 0
     return hidden[wanted], text.goals[wanted]
+
+
+def prefix_embeddings(learner: Learner, prefix: Prefix, pixels: Tensor) -> Tensor:
+    """What every question of these scenes begins with, [B, n, hidden]."""
+    return torch.cat(_shared(learner, prefix, pixels), dim=1)
 
 
 def _shared(learner: Learner, prefix: Prefix, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -67,7 +67,8 @@ def run_extract(
     Console().print(
         f"{done.samples} samples, {done.tokens} tokens in {out} ({done.added} new).\n"
         f"{done.seconds:.1f} s = {done.overhead:.3f} x the forwards (target {spent.target:.1f} s, "
-        f"to find its answers {spent.search:.1f} s, drafter {spent.drafter:.1f} s); peak memory {done.peak_mb:.0f} MB"
+        f"to find its answers {spent.search:.1f} s, drafter {spent.drafter:.1f} s), {done.overhead_along:.3f} x those "
+        f"along final answers; peak memory {done.peak_mb:.0f} MB"
     )
 
 

@@ -40,6 +40,12 @@ class Extraction:
         """Time as a multiple of the models' forwards."""
         return self.seconds / self.spent.forwards if self.spent.forwards else 1.0
 
+    @property
+    def overhead_along(self) -> float:
+        """Time as a multiple of the forwards along final answers alone: finding the answers is overhead, too."""
+        along = self.spent.target + self.spent.drafter
+        return self.seconds / along if along else 1.0
+
 
 def describe(source: Source, target: Learner, drafter: Learner, layers: int, size: int) -> dict[str, Any]:
     """What a folder of chunks is made of; a resumed run must agree."""

@@ -18,6 +18,7 @@ from training.alignment.commands import load_pair
 from training.alignment.decisions import LENGTHS, decide
 from training.alignment.measure import DRAFTS, Heads, Judged, figures, judge
 from training.alignment.rolling import roll
+from training.alignment.rollouts import rolled_chunks
 from training.alignment.speedup import Times, estimate
 from training.commands import progress_bar
 from training.evaluation.bound import Bound, bound
@@ -54,7 +55,7 @@ def run_metrics(
     for name, adapter in ways.items():
         judged = judge(states, adapter, heads, tokenizer, *views)
         found[name] = figures(judged) | {"estimates": _estimates(judged, times)}
-        if isinstance(adapter, FusedAdapter) and not views[1]:
+        if isinstance(adapter, FusedAdapter) and not views[1] and rolled_chunks(states):
             found[name]["rolled"] = roll(states, adapter, heads, _ROLLED, _DRAFT)
         found[name]["parameters"] = sum(p.numel() for p in adapter.parameters()) if adapter is not None else 0
     _show(found, Console())

@@ -63,7 +63,9 @@ def roll(states: Path, adapter: FusedAdapter, heads: Heads, samples: int, draft:
 def _by_depth(held: Flags, known: Flags) -> list[float]:
     """Share right at each depth, among drafts whose tokens before are right."""
     reached = np.cumprod(np.concatenate([np.ones_like(held[..., :1]), held[..., :-1]], axis=-1), axis=-1).astype(bool)
-    return [float(held[..., depth][known[..., depth] & reached[..., depth]].mean()) for depth in range(held.shape[-1])]
+    there = known & reached
+    shares = (held & there).sum((0, 1)) / np.maximum(1, there.sum((0, 1)))
+    return [float(share) for share in shares]
 
 
 def _mean_length(held: Flags, mask: Flags) -> float:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from common.errors import ModelError
 from training.alignment.chunks import Chunk, load_chunk, read_index
-from training.alignment.states import run_along
+from training.alignment.prompted import Prompted
 from training.attention import ATTENTION_NAME
 from training.data.batches import Pair
 from training.models import DrafterLearner
@@ -65,10 +65,10 @@ class RollOut:
         """The tensors of a chunk's file."""
         found: list[tuple[int, Tensor]] = []
         for seed, misses in groupby(_misses(chunk), key=lambda one: one[0]):
-            pixels = self._pictures(np.array([seed]))[0]
+            prompted = Prompted(self._drafter, self._prefix, self._pictures(np.array([seed]))[0])
             rows = [miss for _, miss in misses]
             for first in range(0, len(rows), _AT_ONCE):
-                found += self._behind(pixels, rows[first : first + _AT_ONCE])
+                found += _behind(prompted, rows[first : first + _AT_ONCE])
         width = chunk.tensors["drafter_hidden"].shape[1]
         states = [states for _, states in found]
         return {
@@ -77,21 +77,22 @@ class RollOut:
             "states": torch.cat(states) if states else torch.empty(0, width, dtype=torch.float16),
         }
 
-    def _behind(self, pixels: Tensor, misses: list[_Miss]) -> list[tuple[int, Tensor]]:
-        """States behind each miss. The target's way on is the first guess at the drafter's; few rounds settle it."""
-        guesses = [list(miss.guess) for miss in misses]
-        found: dict[int, Tensor] = {}
-        while len(found) < len(misses):
-            open_ = [i for i in range(len(misses)) if i not in found]
-            pairs = [Pair(list(misses[i].prompt), [*misses[i].said, *guesses[i]]) for i in open_]
-            for i, (hidden, chosen) in zip(open_, run_along(self._drafter, self._prefix, pixels, pairs), strict=True):
-                behind = len(misses[i].said)
-                own = _until_end(chosen[behind:])
-                if own == guesses[i][: len(own)]:
-                    found[i] = hidden[behind : behind + len(own)].half()
-                else:
-                    guesses[i] = [*own, *([EOS] * (len(guesses[i]) - len(own)))]
-        return [(miss.at, found[i]) for i, miss in enumerate(misses)]
+
+def _behind(prompted: Prompted, misses: list[_Miss]) -> list[tuple[int, Tensor]]:
+    """States behind each miss. The target's way on is the first guess at the drafter's; few rounds settle it."""
+    guesses = [list(miss.guess) for miss in misses]
+    found: dict[int, Tensor] = {}
+    while len(found) < len(misses):
+        open_ = [i for i in range(len(misses)) if i not in found]
+        pairs = [Pair(list(misses[i].prompt), [*misses[i].said, *guesses[i]]) for i in open_]
+        for i, row in zip(open_, prompted.run(pairs), strict=True):
+            behind = len(misses[i].said)
+            own = _until_end(row.chosen[behind:])
+            if own == guesses[i][: len(own)]:
+                found[i] = row.hidden[behind : behind + len(own)].half()
+            else:
+                guesses[i] = [*own, *([EOS] * (len(guesses[i]) - len(own)))]
+    return [(miss.at, found[i]) for i, miss in enumerate(misses)]
 
 
 def _until_end(ids: Sequence[int]) -> list[int]:

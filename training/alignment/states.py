@@ -2,26 +2,27 @@
 
 The answer is greedy and the target's own. Where a guess is at hand (the expected answer), one forward checks it; what
 doesn't hold is replaced by the target's choices and checked again, until the answer is a fixed point. Each pass settles
-at least one more token, so the fixed point is exactly what decoding token by token gives, for less.
+at least one more token, so the fixed point is exactly what decoding token by token gives, for less. What precedes the
+question runs once a scene.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from training.alignment.chunks import Sample
+from training.alignment.prompted import Prompted, Row
 from training.alignment.sources import Material
 from training.attention import ATTENTION_NAME
-from training.data.batches import Pair, pack_pairs
-from training.models import DrafterLearner, Learner, TargetLearner
-from training.objective import Prefix, answer_states
-from training.tokenizer import EOS, VOCABULARY
+from training.data.batches import Pair
+from training.models import DrafterLearner, TargetLearner
+from training.objective import Prefix
+from training.tokenizer import EOS
 
 MAX_ANSWER = 80
 
@@ -44,15 +45,6 @@ class Spent:
     def forwards(self) -> float:
         """All of them."""
         return self.target + self.search + self.drafter
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One pair's states and choices along its answer."""
-
-    hidden: Tensor
-    chosen: list[int]
-    layers: Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -85,7 +77,7 @@ class Aligner:
         answers, rows = self._target(scene.video, pairs)
         said = [Pair(pair.prompt, answer) for pair, answer in zip(pairs, answers, strict=True)]
         began = time.perf_counter()
-        drafts = _run(self.drafter, self.prefixes[1], scene.events, said, self.layers)
+        drafts = Prompted(self.drafter, self.prefixes[1], scene.events).run(said, self.layers)
         self.spent.drafter += time.perf_counter() - began
         return [
             Sample(
@@ -100,16 +92,17 @@ class Aligner:
             for pair, theirs, mine in zip(said, rows, drafts, strict=True)
         ]
 
-    def _target(self, video: Tensor, pairs: Sequence[Pair]) -> tuple[list[list[int]], list[_Row]]:
+    def _target(self, video: Tensor, pairs: Sequence[Pair]) -> tuple[list[list[int]], list[Row]]:
         """The target's answers to all pairs, and its states along them."""
         guesses = [list(pair.answer) for pair in pairs]
-        found: dict[int, _Row] = {}
+        found: dict[int, Row] = {}
         open_ = list(range(len(pairs)))
         first = True
+        prompted: Prompted | None = None
         while open_:
             began = time.perf_counter()
-            asked = [Pair(pairs[i].prompt, guesses[i]) for i in open_]
-            rows = _run(self.target, self.prefixes[0], video, asked, 0)
+            prompted = prompted or Prompted(self.target, self.prefixes[0], video)
+            rows = prompted.run([Pair(pairs[i].prompt, guesses[i]) for i in open_])
             passed = time.perf_counter() - began
             if first:
                 self.spent.target += passed
@@ -140,46 +133,3 @@ def improved(guess: Sequence[int], chosen: Sequence[int]) -> list[int] | None:
     if EOS in better:
         return better[: better.index(EOS) + 1]
     return [*better, EOS][:MAX_ANSWER]
-
-
-def _run(learner: Learner, prefix: Prefix, pixels: Tensor, pairs: Sequence[Pair], layers: int) -> list[_Row]:
-    text = pack_pairs([pairs], sum(len(pair.prompt) + len(pair.answer) for pair in pairs))
-    wanted = text.goals[0] >= 0
-    with _listening(learner, layers) as heard:
-        hidden, _ = answer_states(learner, prefix, pixels[None], text)
-    chosen = learner.lm_head(hidden)[:, :VOCABULARY].argmax(-1).tolist()
-    stack = None
-    if layers:
-        size = len(wanted)
-        below = [state[0, -size:][wanted] for state in heard]
-        stack = torch.stack([*below, hidden], dim=1)
-    rows, at = [], 0
-    for pair in pairs:
-        end = at + len(pair.answer)
-        rows.append(_Row(hidden[at:end], chosen[at:end], None if stack is None else stack[at:end]))
-        at = end
-    return rows
-
-
-def run_along(
-    learner: Learner, prefix: Prefix, pixels: Tensor, pairs: Sequence[Pair]
-) -> list[tuple[Tensor, list[int]]]:
-    """States [n, H] along each pair's answer and the model's choice at each of its positions."""
-    return [(row.hidden, row.chosen) for row in _run(learner, prefix, pixels, pairs, 0)]
-
-
-@contextmanager
-def _listening(learner: Learner, layers: int) -> Iterator[list[Tensor]]:
-    """Keep what the last `layers` layers but the very last put out; that one's output is the state after the norm."""
-    heard: list[Tensor] = []
-    blocks = list(learner.language.layers)[-layers:-1] if layers > 1 else []
-
-    def keep(_module: object, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
-        heard.append(output[0] if isinstance(output, tuple) else output)
-
-    handles = [block.register_forward_hook(keep) for block in blocks]
-    try:
-        yield heard
-    finally:
-        for handle in handles:
-            handle.remove()
