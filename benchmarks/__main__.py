@@ -18,6 +18,7 @@ from benchmarks.commands.regret import regret
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
 from benchmarks.faults.command import faults
+from benchmarks.held import held
 from benchmarks.hostile.command import hostile
 from benchmarks.link.commands import app as link_app
 from benchmarks.report.command import report
@@ -74,6 +75,7 @@ app.command()(simulate)
 app.command()(regret)
 app.command()(faults)
 app.command()(hostile)
+app.command()(held)
 app.command()(alignment)
 app.command()(report)
 

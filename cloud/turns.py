@@ -37,7 +37,7 @@ class FairTurns:
         except asyncio.CancelledError:
             if turn in self._waiting:
                 self._waiting.remove(turn)
-            else:
+            elif not turn.granted.cancelled():
                 self._end()
             raise
         began = self._clock()
@@ -54,5 +54,6 @@ class FairTurns:
     def _grant(self) -> None:
         while self._free and (turn := self._shares.first(self._waiting)) is not None:
             self._waiting.remove(turn)
-            self._free -= 1
-            turn.granted.set_result(None)
+            if not turn.granted.done():  # else it has been given up, and doesn't know it yet
+                self._free -= 1
+                turn.granted.set_result(None)

@@ -111,6 +111,25 @@ async def test_a_turn_that_is_given_up_is_free_again() -> None:
         await _enter(turns)
 
 
+@pytest.mark.parametrize("pauses", range(4))
+async def test_turns_that_are_given_up_as_they_are_granted(pauses: int) -> None:
+    """Whichever comes first, the grant or the giving up: no place is lost."""
+    turns = FairTurns(2)
+    waiting = []
+    async with turns.turn("a"), turns.turn("a"):
+        waiting = [asyncio.create_task(_enter(turns)) for _ in range(6)]
+        await asyncio.sleep(0.01)
+        for task in waiting[:4]:
+            task.cancel()
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting, return_exceptions=True)
+        async with turns.turn("a"), turns.turn("b"):
+            pass
+    assert turns._free == 2
+
+
 async def _enter(turns: FairTurns) -> None:
     async with turns.turn("b"):
         await asyncio.sleep(0)
