@@ -102,7 +102,8 @@ def _entry(table: dict[str, Any], where: str) -> TokenEntry:
     scopes, expires = table.get("scopes"), table.get("expires")
     if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
         raise SettingsError(f"{where}: scopes must be a list of {', '.join(s.value for s in Scope)}")
-    if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
+    fine = isinstance(expires, datetime) and expires.tzinfo is not None and 2000 <= expires.year < 9999
+    if expires is not None and not fine:
         raise SettingsError(f"{where}: expires must be a date and time with a zone, such as 2027-01-01T00:00:00Z")
     return TokenEntry(table["id"], table["principal"], parse_scopes(scopes, where), table["sha256"], expires)
 

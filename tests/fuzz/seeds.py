@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from common import codec
+from common.access import Scope, TokenEntry, render_tokens
 from common.ask import Answer, AskRequest, EdgeStatus, Notice, Report, WatchRequest, WatchState
 from common.types import (
     Cancel,
@@ -118,6 +121,14 @@ def matroska() -> Iterator[bytes]:
     yield b"\x1a\x45\xdf\xa3\x84abcd\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xffcontents"
 
 
+def token_file() -> Iterator[bytes]:
+    hashed = "0123456789abcdef" * 4
+    entry = TokenEntry(
+        "00112233", "edge-7", frozenset({Scope.INFO, Scope.VIDEO}), hashed, datetime(2027, 1, 1, tzinfo=UTC)
+    )
+    yield render_tokens([entry, replace(entry, sha256=hashed[::-1], expires=None)]).encode()
+
+
 def main() -> None:
     """Write all seeds."""
     for seeds in (
@@ -130,6 +141,7 @@ def main() -> None:
         events_npz,
         events_raw,
         matroska,
+        token_file,
     ):
         folder = CORPUS / seeds.__name__
         folder.mkdir(parents=True, exist_ok=True)

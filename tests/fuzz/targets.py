@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from cloud.ingest import VideoReceiver
 from cloud.messages import FrameSpec
 from common import codec
-from common.errors import EventFormatError, EventSpecError, MessageError
+from common.access import parse_tokens, render_tokens
+from common.errors import EventFormatError, EventSpecError, MessageError, SettingsError
 from common.video import VideoHeader
 from common.video_decoding import VideoLimits
 from edge.events import npy, npz, prophesee
@@ -146,6 +148,17 @@ def matroska(data: bytes) -> None:
     assert missing_bytes(_file.fill(data)) >= 0
 
 
+def token_file(data: bytes) -> None:
+    """The file with the hashes of tokens."""
+    try:
+        entries = parse_tokens(data.decode("utf-8", "replace"))
+    except SettingsError:
+        return
+    assert parse_tokens(render_tokens(entries)) == tuple(
+        replace(entry, expires=entry.expires and entry.expires.replace(microsecond=0)) for entry in entries
+    )
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
@@ -158,5 +171,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         events_npz,
         events_raw,
         matroska,
+        token_file,
     )
 }
