@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -579,6 +580,8 @@ class Engine:
     def _silent(self, name: str, session: Session, now: float) -> bool:
         if name in self._clips or session.parked_since is not None:
             return False
+        if any(owner == name for owner, _ in self._frames):
+            return False  # there is work: the cloud is what is late
         due = session.due_at()
         last = max(session.heard_at, session.waiting_since, session.available_since)
         return (due is None or due > now) and now - last >= self._lease_s
@@ -625,7 +628,8 @@ class Engine:
         held = {s.slot for s in self._sessions.values()} | set(self._free)
         lost = [slot for slot in range(self._runner.slots) if slot not in held]
         for slot in lost:
-            self._runner.close(slot, poisoned=True)
+            with suppress(KeyError):  # it may hold nothing
+                self._runner.close(slot, poisoned=True)
         self._free = sorted([*self._free, *lost])
         return lost
 

@@ -97,6 +97,8 @@ class AnswerDesk:
         entry.turn += 1
         entry.orphan = False
         turn = entry.turn
+        async with entry.changed:
+            entry.changed.notify_all()  # whoever followed it before
         try:
             async with contextlib.aclosing(self._follow(entry, turn)) as events:
                 async for event in events:

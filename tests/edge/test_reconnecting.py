@@ -1,0 +1,91 @@
+"""An asker that loses its daemon: text is neither repeated nor skipped nor changed, and there is an end to waiting."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.ask import Answer, AskEvent, Notice, Report
+from common.errors import EventSpecError, LinkError
+from edge.reconnecting import LostDaemonError, reconnecting
+
+TEXT = "the red ball moves."
+
+
+class Daemon:
+    """Loses its askers after so many events; begins each time where it says."""
+
+    def __init__(self, *calls: tuple[int, int | None]) -> None:
+        self.calls = list(calls)
+        self.now = 0.0
+
+    def ask(self) -> Iterator[AskEvent]:
+        start, events = self.calls.pop(0) if self.calls else (0, None)
+        for place, end in enumerate(range(start, len(TEXT) + 1)):
+            if place == events:
+                raise LostDaemonError("lost")
+            yield Answer(TEXT[:end], "", 0.0)
+        yield Report({"answer": TEXT})
+
+    def events(self, reconnect_s: float = 10.0) -> list[AskEvent]:
+        return list(reconnecting(self.ask, reconnect_s, clock=lambda: self.now, sleep=self._sleep))
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@given(st.lists(st.tuples(st.integers(0, len(TEXT)), st.integers(1, 8)), max_size=8))
+def test_the_text_only_grows_however_often_the_daemon_is_lost(losses: list[tuple[int, int]]) -> None:
+    events = Daemon(*losses).events(1e9)
+    shown = [e.committed_text for e in events if isinstance(e, Answer)]
+    assert all(after.startswith(before) for before, after in itertools.pairwise(shown))
+    assert shown[-1] == TEXT
+    assert events[-1] == Report({"answer": TEXT})
+
+
+def test_a_loss_is_told_once() -> None:
+    daemon = Daemon((0, 3), (0, 0), (0, 0), (1, None))
+    assert sum(isinstance(e, Notice) for e in daemon.events()) == 1
+
+
+def test_a_daemon_that_was_never_there_is_an_error_at_once() -> None:
+    daemon = Daemon((0, 0))
+    with pytest.raises(LostDaemonError):
+        daemon.events()
+    assert daemon.now == 0.0
+
+
+def test_a_daemon_that_stays_away_is_given_up() -> None:
+    daemon = Daemon((0, 3), *[(0, 0)] * 1000)
+    with pytest.raises(LostDaemonError):
+        daemon.events(5.0)
+    assert 5.0 < daemon.now < 7.0
+
+
+def test_another_answer_is_an_error_and_isnt_shown() -> None:
+    def ask() -> Iterator[AskEvent]:
+        if not seen:
+            yield Answer("the red", "", 0.0)
+            raise LostDaemonError("lost")
+        yield Answer("the blue", "", 0.0)
+
+    seen: list[AskEvent] = []
+    events = reconnecting(ask, 5.0, sleep=lambda s: None)
+    seen += [next(events), next(events)]
+    with pytest.raises(EventSpecError, match="another one"):
+        next(events)
+    assert [e.committed_text for e in seen if isinstance(e, Answer)] == ["the red"]
+
+
+def test_what_the_daemon_says_itself_isnt_asked_again() -> None:
+    def ask() -> Iterator[AskEvent]:
+        yield Answer("the", "", 0.0)
+        raise LinkError("the cloud can't be reached")
+
+    with pytest.raises(LinkError, match="can't be reached") as caught:
+        list(reconnecting(ask, 5.0, sleep=lambda s: pytest.fail("it waited")))
+    assert not isinstance(caught.value, LostDaemonError)
