@@ -63,14 +63,15 @@ class DraftingThread:
 
     async def draft(self, drafter: Drafting, job: DraftJob) -> Drafted:
         """Do a job: roll back or fast-forward if it says so, then draft."""
-        return await self.run(_do, drafter, job)
+        return await self.run(do_job, drafter, job)
 
     def close(self) -> None:
         """Finish the running job and end the thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _do(drafter: Drafting, job: DraftJob) -> Drafted:
+def do_job(drafter: Drafting, job: DraftJob) -> Drafted:
+    """What `DraftingThread.draft` does in its thread."""
     if job.tokens:
         drafter.commit(job.position, job.tokens)
     ids = drafter.draft(job.count)

@@ -10,13 +10,20 @@ from benchmarks.clips import ClipQuestion
 from edge.events.formats import save_events
 from edge.video import write_video
 from training.data.shards import HELD_OUT, scene_events
-from training.world.questions import KINDS, ask
+from training.world.questions import KINDS, Question, ask
 from training.world.render import FRAME_RATE, frame_times, render_rgb
-from training.world.scenes import sample_scene
+from training.world.scenes import Scene, sample_scene
 
 FIRST_SEED = HELD_OUT + 700_000
 """Of scenes that neither evaluation, extraction nor the shipped clips use."""
 _ENCODER = {"preset": "veryfast", "bf": "0", "threads": "1"}
+
+
+def asked_about(scene: Scene) -> list[Question]:
+    """A question of every kind that this scene has, the longest answers first."""
+    rng = np.random.default_rng([scene.seed, 0xA11])
+    asked = [question for kind in KINDS if (question := ask(scene, kind, rng)) is not None]
+    return sorted(asked, key=lambda question: -len(question.answer))
 
 
 def held_out_clips(folder: Path, scenes: int, questions: int) -> list[ClipQuestion]:
@@ -27,9 +34,7 @@ def held_out_clips(folder: Path, scenes: int, questions: int) -> list[ClipQuesti
     found: list[ClipQuestion] = []
     for seed in range(FIRST_SEED, FIRST_SEED + scenes):
         scene = sample_scene(seed)
-        rng = np.random.default_rng([seed, 0xA11])
-        asked = [question for kind in KINDS if (question := ask(scene, kind, rng)) is not None]
-        asked.sort(key=lambda question: -len(question.answer))
+        asked = asked_about(scene)
         name = f"held-out-{seed - HELD_OUT}"
         video, events = folder / f"{name}.mp4", folder / f"{name}.h5"
         write_video(video, render_rgb(scene, frame_times()), fps=FRAME_RATE, options=_ENCODER)

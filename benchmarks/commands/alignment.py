@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,93 +12,120 @@ import typer
 from benchmarks.commands.options import JsonOption, RepetitionsOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.alignment.ways import Way
     from benchmarks.alignment.worth import Worth
-    from benchmarks.clips import ClipQuestion
     from benchmarks.results import Run
+    from common.types import Pace
 
 
 def alignment(
     adapter: Annotated[
         list[str] | None,
-        typer.Option(
-            "--adapter",
-            metavar="DIR",
-            help="Adapter, by folder or name (may be given again). [tiny-L5F; none with --across]",
-        ),
+        typer.Option("--adapter", metavar="DIR", help="Adapter, by folder or name (may be given again). [tiny-L5F]"),
     ] = None,
     form: Annotated[
         list[str] | None,
         typer.Option("--form", help="Only this form (may be given again): hidden, int8, codes, mirror. [all]"),
     ] = None,
-    across: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--across",
-            help="Also the shipped drafter of another vocabulary: text or pieces (may be given again). [none]",
-        ),
-    ] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out clips, drawn for this run.")] = 20,
-    questions: Annotated[int, typer.Option(min=1, help="Questions about each.")] = 3,
-    draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive.")] = 5,
+    questions: Annotated[int, typer.Option(min=1, help="Questions about each, those with the longest answers.")] = 3,
+    draft_length: Annotated[int, typer.Option(min=0, help="Tokens a draft; 0: adaptive (with --daemons).")] = 5,
     pace: Annotated[str, typer.Option(help="eager or patient.")] = "patient",
+    daemons: Annotated[
+        bool, typer.Option("--daemons", help="Ask running daemons, for times; without, all in one process, no times.")
+    ] = False,
     repetitions: RepetitionsOption = 1,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Acceptance by word class, tokens a verification, bytes and time of each form of drafts, on held-out clips.
 
-    Each way has daemons of its own; every question is asked of all of them in turn. Status 1 if answers differ.
+    Every question is asked of all ways in turn. With --daemons each has daemons of its own. Status 1 if answers differ.
     """
-    from tempfile import TemporaryDirectory
-
-    from benchmarks.alignment.clips import held_out_clips
-    from benchmarks.alignment.ways import serving, ways_of
+    from benchmarks.alignment.ways import ways_of
     from benchmarks.alignment.worth import worth_of
     from benchmarks.paradigms.losslessness import differences
     from benchmarks.report.word_classes import shipped_classifier
     from common.types import Pace
 
-    ways = ways_of(adapter or ([] if across else ["tiny-L5F"]), form or [], across or [])
-    with TemporaryDirectory(prefix="eventspec-clips-") as folder:
-        clips = held_out_clips(Path(folder), scenes, questions)
-        with serving(ways, threads) as edges:
-            runs = _ask_all(edges, clips, Pace(pace), draft_length, repetitions)
+    ways = ways_of(adapter or ["tiny-L5F"], form or [])
+    asked = _Asked(ways, Pace(pace), draft_length, repetitions)
+    runs = _of_daemons(asked, scenes, questions, threads) if daemons else _in_process(asked, scenes, questions, threads)
     every = [run for rows in runs.values() for run in rows]
     wrong, classify = differences(every), shipped_classifier(every)
     found = [worth_of(way.label, runs[way], runs[ways[0]], classify) for way in ways]
     if as_json:
-        about = {"scenes": scenes, "questions": len(clips), "pace": pace, "draft_length": draft_length}
-        body = {**about, "identical": not wrong, "ways": [worth.as_dict() for worth in found]}
+        about = {"scenes": scenes, "questions": len(every) // len(ways), "pace": pace, "draft_length": draft_length}
+        body = {**about, "daemons": daemons, "identical": not wrong, "ways": [worth.as_dict() for worth in found]}
         typer.echo(json.dumps(body))
     else:
         _print(found, [str(one) for one in wrong])
     raise typer.Exit(1 if wrong else 0)
 
 
-def _ask_all(
-    edges: Mapping[Way, str], clips: Sequence[ClipQuestion], pace: Any, draft_length: int, repetitions: int
-) -> dict[Way, list[Run]]:
-    from rich.console import Console
-    from rich.progress import track
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every question is asked with."""
 
+    ways: Sequence[Way]
+    pace: Pace
+    draft_length: int
+    repetitions: int
+
+    def turns(self, count: int) -> Iterator[tuple[int, int, Way]]:
+        """Repetition, question and way: each question of all ways in turn, each time another one first."""
+        from rich.console import Console
+        from rich.progress import track
+
+        pairs = [(number, at) for number in range(self.repetitions) for at in range(count)]
+        for number, at in track(pairs, "asking", console=Console(stderr=True), transient=True):
+            first = (at + number) % len(self.ways)
+            for way in (*self.ways[first:], *self.ways[:first]):
+                yield number, at, way
+
+
+def _in_process(asked: _Asked, scenes: int, questions: int, threads: int) -> dict[Way, list[Run]]:
+    import torch
+
+    from benchmarks.alignment.in_process import InProcess
+    from common.errors import SettingsError
+
+    if not asked.draft_length:
+        raise SettingsError("without --daemons drafts have a fixed length: --draft-length 1 or more")
+    torch.set_num_threads(threads)
+    pair = InProcess()
+    found = pair.questions(scenes, questions)
+    serving = {way: pair.serving(way) for way in asked.ways}
+    runs: dict[Way, list[Run]] = {way: [] for way in asked.ways}
+    for number, at, way in asked.turns(len(found)):
+        runs[way].append(serving[way].answer(found[at], asked.pace, asked.draft_length, repetition=number))
+    return runs
+
+
+def _of_daemons(asked: _Asked, scenes: int, questions: int, threads: int) -> dict[Way, list[Run]]:
+    from tempfile import TemporaryDirectory
+
+    from benchmarks.alignment.clips import held_out_clips
+    from benchmarks.alignment.ways import serving
     from benchmarks.asking import ask_clip
     from benchmarks.results import run_of_report
     from common.ask import Mode
 
-    ways = list(edges)
-    runs: dict[Way, list[Run]] = {way: [] for way in ways}
-    for way in ways:  # each daemon's first answer is slower
-        ask_clip(edges[way], clips[0], Mode.STREAM_TO_CLOUD, pace=pace, draft_length=draft_length)
-    turns = [(number, at) for number in range(repetitions) for at in range(len(clips))]
-    for number, at in track(turns, "asking", console=Console(stderr=True), transient=True):
-        clip, first = clips[at], (at + number) % len(ways)
-        for way in (*ways[first:], *ways[:first]):
-            report = ask_clip(edges[way], clip, Mode.STREAM_TO_CLOUD, pace=pace, draft_length=draft_length)
-            known = {"clip": clip.clip, "question": clip.question, "repetition": number, "expected": clip.expected}
-            runs[way].append(run_of_report(report, paradigm="stream_to_cloud", link={}, backend="loopback", **known))
+    how = {"pace": asked.pace, "draft_length": asked.draft_length}
+    runs: dict[Way, list[Run]] = {way: [] for way in asked.ways}
+    with TemporaryDirectory(prefix="eventspec-clips-") as folder:
+        clips = held_out_clips(Path(folder), scenes, questions)
+        with serving(asked.ways, threads) as edges:
+            for way in asked.ways:  # each daemon's first answer is slower
+                ask_clip(edges[way], clips[0], Mode.STREAM_TO_CLOUD, **how)
+            for number, at, way in asked.turns(len(clips)):
+                clip = clips[at]
+                report = ask_clip(edges[way], clip, Mode.STREAM_TO_CLOUD, **how)
+                known = {"clip": clip.clip, "question": clip.question, "repetition": number, "expected": clip.expected}
+                run = run_of_report(report, paradigm="stream_to_cloud", link={}, backend="loopback", **known)
+                runs[way].append(run)
     return runs
 
 
