@@ -132,6 +132,24 @@ def test_drafts_of_a_resume_wait_for_the_cloud_to_say_where_it_is() -> None:
     assert drafts(shell.hear(Opened("session-0", 20, 16))) == [Draft(1, 1, 0, prefix_hash([]), (5, 6, 7, 8))]
 
 
+def test_a_drafter_with_nothing_to_say_is_asked_again_after_the_next_commit(shell: Shell) -> None:
+    assert only(shell.tell("drafted", []), DraftJob) == []  # it would be asked for ever
+    assert only(shell.commit([5]), DraftJob) == [DraftJob(0, (5,), 4, (5,))]
+    shell.tell("drafted", [6])
+    assert only(shell.tell("drafted", []), DraftJob) == []
+    assert only(shell.commit([6], drafted=1, accepted=1), DraftJob) == []  # it said so itself
+    assert only(shell.commit([7]), DraftJob) == [DraftJob(2, (7,), 4, (5, 6, 7))]
+
+
+def test_a_drafter_with_nothing_to_say_ends_the_answer_when_it_is_alone(shell: Shell) -> None:
+    shell.tell("drafted", [])
+    shell.hear(Failure(FailureCode.ENGINE, "broken"))
+    assert only(shell.actions, DraftJob)[-1].base == ()
+    (done,) = only(shell.tell("drafted", []), Done)
+    assert done.error is None
+    assert shell.session.reason is FinishReason.LENGTH
+
+
 def test_it_drafts_on_while_drafts_are_under_way(shell: Shell) -> None:
     first = shell.tell("drafted", [5, 6, 7, 8])
     assert drafts(first) == [Draft(1, 0, 0, prefix_hash([]), (5, 6, 7, 8))]
