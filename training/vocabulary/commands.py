@@ -92,19 +92,13 @@ def _show(values: dict[str, dict[str, Any]], models: dict[str, DrafterModel], si
     if model is not None and model.across is not None:
         twins = len(model.across.twins)
         console.print(f"{twins} of the drafter's {model.tokenizer.vocab_size} pieces are the target's ({size}), too")
-    table = Table("drafts by", "acceptance", *(f"{n}: {head}" for n in LENGTHS for head in ("tokens", "said", "ratio")))
+    table = Table("drafts by", "acceptance", "drafts of", "tokens a verification", "said a token", "decode ratio")
     for name, row in values.items():
-        cells = [row["by_draft_length"][str(n)] for n in LENGTHS]
-        numbers = [
-            f"{cell[key]:.2f}"
-            for cell in cells
-            for key in ("tokens_a_verification", "drafter_tokens_a_token", "decode_ratio")
-        ]
-        table.add_row(name, f"{row['acceptance']:.2%}", *numbers)
+        for length, cell in row["by_draft_length"].items():
+            first = [name, f"{row['acceptance']:.2%}"] if int(length) == LENGTHS[0] else ["", ""]
+            numbers = (cell["tokens_a_verification"], cell["drafter_tokens_a_token"], cell["decode_ratio"])
+            table.add_row(*first, length, *(f"{number:.2f}" for number in numbers))
     console.print(table)
-    console.print(
-        "with drafts of n tokens: tokens a verification, tokens that the drafter says for each, decode time ratio"
-    )
     kinds = sorted({kind for row in values.values() for kind in row["acceptance_by_class"]})
     table = Table("class of word", *values)
     for kind in kinds:
