@@ -23,6 +23,7 @@ from benchmarks.hostile.command import hostile
 from benchmarks.link.commands import app as link_app
 from benchmarks.report.command import report
 from benchmarks.simulation.commands import simulate
+from benchmarks.soak.command import soak
 from common.cli import make_app, run_app
 
 app = make_app(
@@ -74,6 +75,7 @@ app.command()(latency)
 app.command()(simulate)
 app.command()(regret)
 app.command()(faults)
+app.command()(soak)
 app.command()(hostile)
 app.command()(held)
 app.command()(alignment)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 
 from common.errors import LinkError
 
+T = TypeVar("T")
 _READY = grpc.ChannelConnectivity.READY
 _BETWEEN_S = 0.4  # attempts to connect
 _RACING = 6  # attempts at a time; the oldest is given up
@@ -60,7 +62,7 @@ class Channel:
         if self._current.get_state(try_to_connect=True) is _READY:
             return
         if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.create_task(self._race())
+            self._connecting = _quietly(self._race())
         try:
             ready = await asyncio.wait_for(asyncio.shield(self._connecting), patience_s)
         except TimeoutError:
@@ -75,7 +77,7 @@ class Channel:
             LinkError: no sign of life came in time; the connection is given up, and with it every call on it.
         """
         if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._check(patience_s))
+            self._checking = _quietly(self._check(patience_s))
         await asyncio.shield(self._checking)
 
     async def _check(self, patience_s: float) -> None:
@@ -121,3 +123,10 @@ class Channel:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self._current.close()
+
+
+def _quietly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task whose error is nobody's business if nobody waits for it any more."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)
+    return task

@@ -1,0 +1,1 @@
+"""A pair under mixed load and faults for a long time: nothing may grow."""
