@@ -113,16 +113,16 @@ def _of_daemons(asked: _Asked, scenes: int, questions: int, threads: int) -> dic
     from benchmarks.results import run_of_report
     from common.ask import Mode
 
-    how = {"pace": asked.pace, "draft_length": asked.draft_length}
+    mode = Mode.STREAM_TO_CLOUD
     runs: dict[Way, list[Run]] = {way: [] for way in asked.ways}
     with TemporaryDirectory(prefix="eventspec-clips-") as folder:
         clips = held_out_clips(Path(folder), scenes, questions)
         with serving(asked.ways, threads) as edges:
             for way in asked.ways:  # each daemon's first answer is slower
-                ask_clip(edges[way], clips[0], Mode.STREAM_TO_CLOUD, **how)
+                ask_clip(edges[way], clips[0], mode, pace=asked.pace, draft_length=asked.draft_length)
             for number, at, way in asked.turns(len(clips)):
                 clip = clips[at]
-                report = ask_clip(edges[way], clip, Mode.STREAM_TO_CLOUD, **how)
+                report = ask_clip(edges[way], clip, mode, pace=asked.pace, draft_length=asked.draft_length)
                 known = {"clip": clip.clip, "question": clip.question, "repetition": number, "expected": clip.expected}
                 run = run_of_report(report, paradigm="stream_to_cloud", link={}, backend="loopback", **known)
                 runs[way].append(run)
