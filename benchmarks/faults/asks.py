@@ -14,7 +14,7 @@ from benchmarks.faults.schedule import Question
 from common.ask import Answer, AskRequest, Mode, Notice, Report
 from edge.asking import ask_daemon
 
-RECONNECT_S = 75.0
+RECONNECT_S = 100.0
 
 
 def request_for(question: Question, clip: ClipQuestion, answer_id: str = "") -> AskRequest:

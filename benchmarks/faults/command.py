@@ -32,7 +32,7 @@ def faults(
 ) -> None:
     """Strike a running pair with faults; hold every answer against the undisturbed one.
 
-    Each answer must end token-identical, or finished alone and marked so, or in one clear failure, within two minutes
+    Each answer must end token-identical, or finished alone and marked so, or in one clear failure, within 150 s
     beyond the fault. The same seed gives the same schedule; --only replays one of its faults.
     """
     from benchmarks.faults.rig import Rig

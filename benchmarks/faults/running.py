@@ -18,7 +18,7 @@ from common.errors import EventSpecError, LinkError
 from common.types import SamplingParams
 
 _PATIENCE = 10  # times that the undisturbed answer is asked for
-LIMIT_S = 120.0  # an answer that takes longer than this and the fault itself hangs
+LIMIT_S = 150.0  # an answer that takes longer than this and the fault itself hangs
 
 
 @dataclass
