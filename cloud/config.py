@@ -37,6 +37,7 @@ class EngineSettings(ModelSettings):
     replay: str = ""
     adapter: str = ""
     sessions_per_client: int = 0
+    max_kv_bytes: int = 0
     step_timeout_s: float = 60.0
     faults: str = ""
 
@@ -83,6 +84,7 @@ class CloudSettings(EngineSettings):
             require(getattr(self, name) >= 1, f"{name} must be positive")
         require(self.max_video_pixels >= 1, "max_video_pixels must be positive")
         require(self.sessions_per_client >= 0, "sessions_per_client can't be negative")
+        require(self.max_kv_bytes >= 0, "max_kv_bytes can't be negative")
         require(self.max_video_frames >= 1, "max_video_frames must be positive")
         require(self.max_window_frames >= 1, "max_window_frames must be positive")
         require(self.max_window_bytes >= 1, "max_window_bytes must be positive")

@@ -30,7 +30,9 @@ class CloudDaemon:
             on_death=self._engine_died,
             on_notice=log.warning,
         )
-        self._server = DaemonServer(SERVICE, settings.max_message_bytes, settings.security, _SCOPES)
+        self._server = DaemonServer(
+            SERVICE, settings.max_message_bytes, settings.security, _SCOPES, settings.connections
+        )
         self._service = SpeculationService(self._engine, self._streams, settings, self._server.door)
         self.address = ""
 

@@ -17,6 +17,7 @@ from cloud.scheduler import Budget
 from cloud.target import VideoLlavaTarget
 from cloud.target_runner import TargetRunner
 from common.errors import CapacityError, ModelError
+from common.packed import KVStorage
 from common.padding import Padding
 from common.replay import load_profile
 from common.shipped import shipped_target
@@ -84,6 +85,12 @@ def _runner(target: VideoLlavaTarget, settings: EngineSettings, adapter: TargetA
     )
     if capacity <= video:
         raise ModelError(f"a session of {capacity} tokens has no room for the video's {video}: raise --capacity")
+    needed = KVStorage.bytes_for(target.language_model, slots=settings.sessions, capacity=capacity)
+    if settings.max_kv_bytes and needed > settings.max_kv_bytes:
+        raise ModelError(
+            f"keys and values of {settings.sessions} sessions of {capacity} tokens need {needed:,} bytes, and "
+            f"max_kv_bytes is {settings.max_kv_bytes:,}: lower --sessions or --capacity"
+        )
     try:
         return TargetRunner(target, slots=settings.sessions, capacity=capacity, frames=VIDEO_FRAMES, adapter=adapter)
     except (RuntimeError, MemoryError) as error:

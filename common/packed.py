@@ -79,6 +79,16 @@ class KVStorage:
             device=table.device,
         )
 
+    @staticmethod
+    def bytes_for(model: nn.Module, *, slots: int, capacity: int) -> int:
+        """Bytes that `for_model` would take."""
+        config: Any = model.config
+        heads = config.num_attention_heads
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+        item = model.get_input_embeddings().weight.element_size()  # type: ignore[operator]
+        return int(2 * config.num_hidden_layers * slots * kv_heads * capacity * head_dim * item)
+
     @property
     def bytes(self) -> int:
         """Bytes held by keys and values."""

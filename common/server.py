@@ -19,6 +19,7 @@ from common.rpc import channel_options
 from common.security import Security, TlsFiles
 from common.tls import server_credentials
 
+_STREAMS = 512  # of one connection
 HEALTH = {f"/{health.SERVICE_NAME}/{method}": None for method in ("Check", "Watch", "List")}
 
 
@@ -31,6 +32,7 @@ class DaemonServer:
         max_message_bytes: int,
         security: Security | None = None,
         scopes: Mapping[str, Scope] | None = None,
+        connections: int = 1024,
     ) -> None:
         """Prepare.
 
@@ -38,6 +40,7 @@ class DaemonServer:
             service: full name of the service.
             max_message_bytes: largest message that is taken.
             security: who may reach it, and how. None: anybody on this machine.
+            connections: at a time; more are closed as they come.
             scopes: the scope that a call of each method must have, by the method's name; others need `Scope.INFO`.
 
         Raises:
@@ -48,9 +51,9 @@ class DaemonServer:
         self._health = health.aio.HealthServicer()
         paths = {f"/{service}/{method}": scope for method, scope in (scopes or {}).items()}
         self.door = Door({**HEALTH, **paths}, self._security.tokens, certificates=bool(self._security.tls.ca))
-        self._server = grpc.aio.server(
-            interceptors=self.door.interceptors(), options=channel_options(max_message_bytes)
-        )
+        limits = [("grpc.max_allowed_incoming_connections", connections), ("grpc.max_concurrent_streams", _STREAMS)]
+        options = [*channel_options(max_message_bytes), *limits]
+        self._server = grpc.aio.server(interceptors=self.door.interceptors(), options=options)
 
     async def start(self, handlers: grpc.GenericRpcHandler, listen: str, local: str = "") -> str:
         """Listen and serve; returns the address, with the port that was chosen if port 0 was asked for.

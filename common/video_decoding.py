@@ -48,6 +48,7 @@ class VideoLimits:
     max_frames: int = 20_000
     max_pixels: int = 16_777_216
     max_packet_bytes: int = 16 << 20
+    max_total_pixels: int = 64_000_000_000
 
 
 class VideoDecoder:
@@ -166,6 +167,12 @@ def check_header(header: VideoHeader, limits: VideoLimits) -> None:
         raise VideoFormatError(
             f"the video is {header.width}x{header.height}, at most {limits.max_pixels:,} pixels are taken: "
             "scale it down"
+        )
+    total = header.width * header.height * header.frames
+    if total > limits.max_total_pixels:
+        raise VideoFormatError(
+            f"the video has {total:,} pixels in all its frames, at most {limits.max_total_pixels:,} are decoded: "
+            "scale it down, or cut it"
         )
     if len(header.extradata) > _MAX_EXTRADATA:
         raise VideoFormatError(f"the video's header has {len(header.extradata):,} bytes: the clip is damaged")

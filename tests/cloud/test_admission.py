@@ -257,6 +257,45 @@ async def _first(peer: object, message: object) -> object:
     return await peer.hear()  # type: ignore[attr-defined]
 
 
+async def test_connections_are_counted(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
+    async with serving(monkeypatch, connections=2) as served:
+        assert await served.works(clip)
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [grpc.aio.insecure_channel(served.daemon.address, options=options) for _ in range(2)]
+        for channel, expected in zip(channels, (True, False), strict=True):
+            async with asyncio.timeout(20):
+                call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
+                try:
+                    await call(codec.encode_info_request(), timeout=5)
+                    reached = True
+                except grpc.aio.AioRpcError:
+                    reached = False
+            assert reached is expected
+        for channel in channels:
+            await channel.close()
+        assert await served.works(clip, "session-2")
+
+
+def test_keys_and_values_have_a_limit() -> None:
+    from cloud.config import EngineSettings
+    from cloud.loading import load_engine
+    from common.errors import ModelError
+    from common.padding import Padding
+
+    with pytest.raises(ModelError, match="max_kv_bytes is 1,000,000"):
+        load_engine(EngineSettings(sessions=4, max_kv_bytes=1_000_000), Padding())
+
+
+def test_the_bytes_that_are_foretold_are_those_taken() -> None:
+    from cloud.target import VideoLlavaTarget
+    from common.packed import KVStorage
+    from common.shipped import shipped_target
+
+    model = VideoLlavaTarget.from_pretrained(shipped_target()).language_model
+    storage = KVStorage.for_model(model, slots=3, capacity=40)
+    assert KVStorage.bytes_for(model, slots=3, capacity=40) == storage.bytes
+
+
 def test_limits_are_checked(tmp_path: Path) -> None:
     from cloud.config import CloudSettings
     from common.errors import SettingsError

@@ -521,6 +521,7 @@ def hostile_videos(clip: Clip) -> dict[str, tuple[list[bytes], str]]:
         "no frames": ([header(clip, frames=0)], "0 frames"),
         "too many frames": ([header(clip, frames=2**32 - 1)], "frames"),
         "too large": ([header(clip, width=2**31, height=2**31)], "pixels"),
+        "too long for its size": ([header(clip, width=4096, height=4096, frames=20_000)], "pixels in all its frames"),
         "damaged": ([header(clip), codec.encode_video_packets([broken])], ""),
         "more than announced": (
             [header(clip, frames=1), codec.encode_video_packets(packets)],
@@ -537,6 +538,7 @@ def hostile_videos(clip: Clip) -> dict[str, tuple[list[bytes], str]]:
         "no frames",
         "too many frames",
         "too large",
+        "too long for its size",
         "damaged",
         "more than announced",
     ],

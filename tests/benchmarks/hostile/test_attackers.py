@@ -61,7 +61,7 @@ def test_mutations_are_seeded_and_change_something() -> None:
 
 def test_what_is_good() -> None:
     setting = Setting()
-    fine = Result(setting, (100.0,) * 20, (140.0,) * 20, (1.4,), 0, 0, {"x": {"misdeeds": 3}}, works_afterwards=True)
+    fine = Result(setting, (100.0,) * 20, (140.0,) * 20, (1.4,), 0, 0, 0, {"x": {"misdeeds": 3}}, works_afterwards=True)
     assert fine.good
     assert fine.as_dict()["p95_ratio"] == pytest.approx(1.4)
     assert fine.as_dict()["misdeeds"] == 3
@@ -69,6 +69,7 @@ def test_what_is_good() -> None:
         {"beside_ms": (160.0,) * 20},
         {"different": 1},
         {"failed": 1},
+        {"fallbacks": 1},
         {"works_afterwards": False},
     ):
         values = {name: getattr(fine, name) for name in Result.__dataclass_fields__}
