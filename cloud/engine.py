@@ -400,8 +400,8 @@ class Engine:
             return progress
         try:
             outputs = self._forward(scheduled, now, encode_us)
-        except Exception as error:
-            outputs = self._forward_each(scheduled, now, encode_us, error)
+        except Exception:
+            outputs = self._forward_each(scheduled, now, encode_us)
         return sorted([*outputs, *progress], key=_urgency)
 
     def _forward(self, scheduled: Sequence[Scheduled], now: float, encode_us: int) -> list[Output]:
@@ -417,14 +417,12 @@ class Engine:
         return outputs
 
     def _forward_each(
-        self, scheduled: Sequence[Scheduled], now: float, encode_us: int, error: Exception
+        self, scheduled: Sequence[Scheduled], now: float, encode_us: int
     ) -> list[Output]:
-        """After a forward that failed: each session by itself, so that the one at fault fails alone.
+        """After a forward that failed: each session again by itself, so that only one that fails again fails.
 
         Keys and values are written in place at the same positions again, so that nothing is done twice.
         """
-        if len(scheduled) == 1:
-            return self._fail_all(scheduled, error)
         outputs: list[Output] = []
         for one in scheduled:
             try:

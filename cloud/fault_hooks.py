@@ -58,7 +58,7 @@ class FaultyRunner:
             case "exit":
                 os._exit(9)
             case "error":
-                self._bad_slot = works[chosen].slot if len(works) > 1 else None
+                self._bad_slot = works[chosen].slot
                 raise RuntimeError("an ordered error")
             case "not_finite":
                 result = self._inner.forward(works)

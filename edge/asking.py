@@ -12,7 +12,7 @@ from common.errors import LinkError
 from common.reach import Reaching
 from common.rpc import channel_options, error_of_status, is_word
 from common.security import Reach
-from edge.reconnecting import LostDaemonError, reconnecting
+from edge.reconnecting import LostDaemonError, NoDaemonError, reconnecting
 
 _IN_CLEAR = Reach()
 
@@ -85,7 +85,7 @@ def _reaching(address: str, reach: Reach) -> Reaching:
 def _explained(error: grpc.RpcError, address: str) -> Exception:
     unreachable = (error.details() or "").startswith(("failed to connect", "connections to all backends"))
     if error.code() is grpc.StatusCode.UNAVAILABLE and unreachable:
-        return LostDaemonError(f"no edge daemon answers at {address}: start one with `eventspec-edge serve`")
+        return NoDaemonError(f"no edge daemon answers at {address}: start one with `eventspec-edge serve`")
     known = error_of_status(error)
     if isinstance(known, LinkError) and not is_word(error):
         return LostDaemonError(str(known))

@@ -25,6 +25,7 @@ _RACING = 6  # attempts at a time; the oldest is given up
 _LOOK_S = 0.02
 _ANSWER_S = 1.5  # to wait for a sign of life, and so many round trips
 _TRIPS = 4
+_DOUBLINGS = 3
 _SHORTEST_LIFE_S = 1.0  # of a connection attempt, before a caller is told that there is none
 
 
@@ -46,6 +47,7 @@ class Channel:
         self._current = make()
         self._connecting: asyncio.Task[bool] | None = None
         self._checking: asyncio.Task[None] | None = None
+        self._in_vain = 0  # questions in a row that nobody answered
         self._trip_s = 0.0  # the quickest sign of life so far
 
     @property
@@ -83,13 +85,15 @@ class Channel:
     async def _check(self, patience_s: float) -> None:
         asked, began = self._current, self._clock()
         try:
-            await self._ask(asked, patience_s + _TRIPS * self._trip_s)
+            # a cloud that is found dead again and again is a slow one: each time it gets longer
+            await self._ask(asked, (patience_s + _TRIPS * self._trip_s) * 2 ** min(self._in_vain, _DOUBLINGS))
         except LinkError:
+            self._in_vain += 1
             if self._current is asked:
                 self._current = self._make()
             await asked.close()
             raise
-        took = self._clock() - began
+        took, self._in_vain = self._clock() - began, 0
         self._trip_s = min(took, self._trip_s) if self._trip_s else took
 
     async def _race(self) -> bool:

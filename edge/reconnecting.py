@@ -15,6 +15,10 @@ class LostDaemonError(LinkError):
     """The edge daemon was lost, or isn't there; what a daemon says itself is another error."""
 
 
+class NoDaemonError(LostDaemonError):
+    """There is no edge daemon to connect to."""
+
+
 def reconnecting(
     ask: Callable[[], Iterator[AskEvent]],
     reconnect_s: float,
@@ -52,7 +56,8 @@ def reconnecting(
                 if isinstance(event, Report):
                     return
             raise LostDaemonError("the edge daemon ended the answer without a report")
-        except LostDaemonError:
+        except LostDaemonError as error:
+            heard = heard or not isinstance(error, NoDaemonError)
             if not heard or reconnect_s <= 0:
                 raise
             now = clock()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.ask import Answer, AskEvent, Notice, Report
 from common.errors import EventSpecError, LinkError
-from edge.reconnecting import LostDaemonError, reconnecting
+from edge.reconnecting import LostDaemonError, NoDaemonError, reconnecting
 
 TEXT = "the red ball moves."
 
@@ -53,10 +53,16 @@ def test_a_loss_is_told_once() -> None:
 
 
 def test_a_daemon_that_was_never_there_is_an_error_at_once() -> None:
-    daemon = Daemon((0, 0))
-    with pytest.raises(LostDaemonError):
-        daemon.events()
-    assert daemon.now == 0.0
+    def ask() -> Iterator[AskEvent]:
+        raise NoDaemonError("nobody there")
+        yield
+
+    with pytest.raises(NoDaemonError):
+        list(reconnecting(ask, 5.0, sleep=lambda s: pytest.fail("it waited")))
+
+
+def test_a_daemon_that_is_lost_before_it_says_anything_is_asked_again() -> None:
+    assert Daemon((0, 0)).events()[-1] == Report({"answer": TEXT})
 
 
 def test_a_daemon_that_stays_away_is_given_up() -> None:
