@@ -67,14 +67,19 @@ def train(kind: str, data: Path, out: Path, seed: int, threads: int, limit: int 
 
 def follow(trainer: Trainer, console: Console, limit: int | None) -> None:
     """Run a trainer under a progress bar, for at most `limit` steps; both ways of stopping save."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    stop_gently()
     with progress_bar(console) as bar:
         watch = _Watch(bar)
         try:
             trainer.run(watch, limit)
         except KeyboardInterrupt:
             console.print(f"stopped and saved in {trainer.folder}; the same command goes on from here")
+
+
+def stop_gently() -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Watch:

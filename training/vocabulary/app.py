@@ -55,6 +55,7 @@ def vocabularies(
     """Measure drafting across vocabularies against the pair's shared one, on held-out scenes.
 
     Acceptance by class of word, tokens a verification, what the drafter says for them, and decode time.
+    Ctrl-C shows what was measured so far.
     """
     from training.vocabulary.commands import run_vocabularies
 

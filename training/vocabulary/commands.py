@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,23 @@ from common.tokenizer import Tokenizer
 from edge.answering import DrafterModel
 from edge.eventgpt import EventGPT
 from edge.vocabulary import Way
-from training.commands import follow, progress_bar
+from training.commands import follow, progress_bar, stop_gently
 from training.evaluation.speed import pass_cost
 from training.export import load_exported
 from training.models import TargetLearner
 from training.vocabulary.drafter import OTHER_PLAN, export_other, other_trainer
 from training.vocabulary.measure import LENGTHS, Tally, compare, models_of
 from training.vocabulary.packing import other_card, pack_other
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Figures and drafters by way, the number of the target's ids, and of the scenes that were gone through."""
+
+    values: dict[str, dict[str, Any]]
+    models: dict[str, DrafterModel]
+    size: int
+    scenes: int
 
 
 def run_other_drafter(data: Path, out: Path, seed: int, threads: int, limit: int | None) -> None:
@@ -39,38 +50,43 @@ def run_other_drafter(data: Path, out: Path, seed: int, threads: int, limit: int
 def run_pack_other(run: Path, out: Path, scenes: int, threads: int) -> None:
     """Write the other drafter as it is shipped, measure it, and write its card."""
     pack_other(run, out, shipped_drafter().name)
-    values, models, size = _measure(out, scenes, list(Way), threads, None)
-    _show(values, models, size)
-    across = next(model.across for model in models.values() if model.across is not None)
-    sizes = (Tokenizer.from_folder(out).vocab_size, size)
-    (out / "README.md").write_text(other_card(values, len(across.twins), sizes, scenes))
+    found = _measure(out, scenes, list(Way), threads, None)
+    _show(found)
+    across = next(model.across for model in found.models.values() if model.across is not None)
+    sizes = (Tokenizer.from_folder(out).vocab_size, found.size)
+    (out / "README.md").write_text(other_card(found.values, len(across.twins), sizes, found.scenes))
 
 
 def run_vocabularies(
     other: Path | None, scenes: int, ways: list[str], json_out: Path | None, threads: int, pair: Path | None
 ) -> None:
     """Measure drafting across vocabularies on held-out scenes."""
-    values, models, size = _measure(other or shipped_other_drafter(), scenes, [Way(way) for way in ways], threads, pair)
-    _show(values, models, size)
+    found = _measure(other or shipped_other_drafter(), scenes, [Way(way) for way in ways], threads, pair)
+    _show(found)
     if json_out is not None:
-        json_out.write_text(json.dumps({"held_out_scenes": scenes, "ways": values}, indent=2) + "\n")
+        json_out.write_text(json.dumps({"held_out_scenes": found.scenes, "ways": found.values}, indent=2) + "\n")
 
 
-def _measure(
-    other: Path, scenes: int, ways: list[Way], threads: int, pair: Path | None
-) -> tuple[dict[str, dict[str, Any]], dict[str, DrafterModel], int]:
-    """Figures and drafters by way, and the number of the target's ids."""
+def _measure(other: Path, scenes: int, ways: list[Way], threads: int, pair: Path | None) -> Measured:
     torch.set_num_threads(threads)
     places = (pair / "target", pair / "drafter") if pair else (shipped_target(), shipped_drafter())
     target = load_exported("target", places[0])
     assert isinstance(target, TargetLearner)
     words = Tokenizer.from_folder(places[0])
     models = models_of(_drafter(places[1]), _drafter(other), words, ways)
+    stop_gently()
+    done = [0]
     with progress_bar() as bar:
         task = bar.add_task("held-out scenes", total=scenes)
-        tallies = compare(target, words, models, scenes, lambda done: bar.update(task, completed=done))
+
+        def tick(count: int) -> None:
+            done[0] = count
+            bar.update(task, completed=count)
+
+        tallies = compare(target, words, models, scenes, tick)
     token_ms, verify_ms = pass_cost(target, 1), {length: pass_cost(target, length + 1) for length in LENGTHS}
-    return {name: _with_ratios(t, token_ms, verify_ms) for name, t in tallies.items()}, models, words.vocab_size
+    values = {name: _with_ratios(tally, token_ms, verify_ms) for name, tally in tallies.items()}
+    return Measured(values, models, words.vocab_size, done[0])
 
 
 def _drafter(folder: Path) -> DrafterModel:
@@ -86,12 +102,13 @@ def _with_ratios(tally: Tally, token_ms: float, verify_ms: dict[int, float]) -> 
     return values
 
 
-def _show(values: dict[str, dict[str, Any]], models: dict[str, DrafterModel], size: int) -> None:
-    console = Console()
-    model = next((model for model in models.values() if model.across is not None), None)
+def _show(found: Measured) -> None:
+    console, values = Console(), found.values
+    model = next((model for model in found.models.values() if model.across is not None), None)
     if model is not None and model.across is not None:
-        twins = len(model.across.twins)
-        console.print(f"{twins} of the drafter's {model.tokenizer.vocab_size} pieces are the target's ({size}), too")
+        twins, own = len(model.across.twins), model.tokenizer.vocab_size
+        console.print(f"{twins} of the drafter's {own} pieces are the target's ({found.size}), too")
+    console.print(f"{found.scenes} held-out scenes")
     table = Table("drafts by", "acceptance", "drafts of", "tokens a verification", "said a token", "decode ratio")
     for name, row in values.items():
         for length, cell in row["by_draft_length"].items():

@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,12 +31,6 @@ from training.objective import prefix_of
 
 LENGTHS = (3, 5, 8)
 SHARED = "shared vocabulary"
-
-
-class Ticker(Protocol):
-    """Told how many scenes are done."""
-
-    def __call__(self, done: int) -> None: ...
 
 
 @dataclass
@@ -68,6 +62,22 @@ class Tally:
     def acceptance(self) -> float:
         """Of drafts of one token."""
         return sum(accepted for accepted, _ in self.by_class.values()) / max(1, self.tokens)
+
+    def add(self, other: Tally) -> None:
+        """Take another's counts in."""
+        for kind, (accepted, tokens) in other.by_class.items():
+            self.by_class[kind][0] += accepted
+            self.by_class[kind][1] += tokens
+        for mine, theirs in (
+            (self.passes, other.passes),
+            (self.drafted, other.drafted),
+            (self.accepted, other.accepted),
+            (self.said, other.said),
+        ):
+            for length, count in theirs.items():
+                mine[length] += count
+        for length, seconds in other.seconds.items():
+            self.seconds[length] += seconds
 
     def as_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -120,22 +130,34 @@ def models_of(
 
 @torch.inference_mode()
 def compare(
-    target: TargetLearner, tokenizer: Tokenizer, models: dict[str, DrafterModel], scenes: int, tick: Ticker
+    target: TargetLearner,
+    tokenizer: Tokenizer,
+    models: dict[str, DrafterModel],
+    scenes: int,
+    tick: Callable[[int], None],
 ) -> dict[str, Tally]:
-    """Every drafter on the same held-out questions, in turns."""
+    """Every drafter on the same held-out questions, in turns; `tick` is told how many scenes are done.
+
+    Returns:
+        The counts by name; those of the scenes so far, if it is interrupted.
+    """
     tallies = {name: Tally() for name in models}
     prefix = prefix_of(target, tokenizer.raw)
-    for done, case in enumerate(held_out(scenes, tokenizer.raw), 1):
-        answers = greedy_answers(target, prefix, case)
-        for name, model in models.items():
-            _count(tallies[name], model, case, answers, tokenizer)
-        tick(done)
+    try:
+        for done, case in enumerate(held_out(scenes, tokenizer.raw), 1):
+            answers = greedy_answers(target, prefix, case)
+            of_scene = {name: _count(model, case, answers, tokenizer) for name, model in models.items()}
+            for name, tally in of_scene.items():
+                tallies[name].add(tally)
+            tick(done)
+    except KeyboardInterrupt:
+        if not tallies[SHARED].tokens:
+            raise
     return tallies
 
 
-def _count(
-    tally: Tally, model: DrafterModel, case: Case, answers: Sequence[Sequence[int]], tokenizer: Tokenizer
-) -> None:
+def _count(model: DrafterModel, case: Case, answers: Sequence[Sequence[int]], tokenizer: Tokenizer) -> Tally:
+    tally = Tally()
     features = model.model.encode_pixels(case.events[None])[0]
     for question, answer in zip(case.questions, answers, strict=True):
         new = _Maker(model, question.text, features, len(answer))
@@ -146,6 +168,7 @@ def _count(
             tally.by_class[kind][1] += 1
         for length in LENGTHS:
             _walk(tally, new(), answer, length)
+    return tally
 
 
 @dataclass(frozen=True)
