@@ -58,12 +58,6 @@ def serve(
     resume_ttl_s: Annotated[
         float | None, typer.Option(help="Seconds that a lost session is kept for its edge to come back. [60]")
     ] = None,
-    step_timeout_s: Annotated[
-        float | None,
-        typer.Option(
-            help="Longest step, in seconds; an engine that takes longer is killed and restarted; 0: any. [60]"
-        ),
-    ] = None,
     clip_ttl_s: Annotated[
         float | None, typer.Option(help="Seconds that a video without questions is kept in memory. [120]")
     ] = None,
@@ -72,6 +66,12 @@ def serve(
     ] = None,
     max_window_bytes: Annotated[
         int | None, typer.Option(help="Memory for features of all live windows together. [536870912]")
+    ] = None,
+    step_timeout_s: Annotated[
+        float | None,
+        typer.Option(
+            help="Longest step, in seconds; an engine that takes longer is killed and restarted; 0: any. [60]"
+        ),
     ] = None,
     grace_s: Annotated[
         float | None, typer.Option(help="Seconds that running answers get to end at shutdown. [2]")
@@ -98,6 +98,10 @@ def serve(
     ] = None,
     local_listen: Annotated[
         str | None, typer.Option(help="A second address, unix:PATH, never TLS: health checks on this machine. [none]")
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
     ] = None,
     replay: Annotated[
         str | None,
@@ -159,7 +163,10 @@ def info(
         except grpc.RpcError as error:
             known = error_of_status(error)
             if isinstance(known, LinkError) and "certificate" not in str(known):
-                known = LinkError(f"no cloud daemon answers at {address}: start one with `eventspec-cloud serve`")
+                known = LinkError(
+                    f"no cloud daemon answers at {address}: start one with `eventspec-cloud serve` "
+                    "(one that speaks TLS wants --ca)"
+                )
             raise known from error
     typer.echo(json.dumps(dataclasses.asdict(codec.decode_info(reply)), indent=1))
 

@@ -196,7 +196,7 @@ def bearer_token(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """
     values = [value for key, value in metadata if key == AUTHORIZATION]
     if len(values) != 1 or not isinstance(values[0], str) or not values[0].lower().startswith(_BEARER):
-        raise AuthenticationError("this daemon wants a token: start the other side with --token-file FILE")
+        raise AuthenticationError("this daemon wants a token: give --token-file FILE")
     return values[0][len(_BEARER) :].strip()
 
 

@@ -85,7 +85,9 @@ def _reaching(address: str, reach: Reach) -> Reaching:
 def _explained(error: grpc.RpcError, address: str) -> Exception:
     unreachable = (error.details() or "").startswith(("failed to connect", "connections to all backends"))
     if error.code() is grpc.StatusCode.UNAVAILABLE and unreachable:
-        return NoDaemonError(f"no edge daemon answers at {address}: start one with `eventspec-edge serve`")
+        return NoDaemonError(
+            f"no edge daemon answers at {address}: start one with `eventspec-edge serve` (one with TLS wants --edge-ca)"
+        )
     known = error_of_status(error)
     if isinstance(known, LinkError) and not is_word(error):
         return LostDaemonError(str(known))

@@ -17,6 +17,7 @@ def hostile(
     questions: Annotated[int, typer.Option(min=1, help="Questions of each edge, in each turn.")] = 1,
     turns: Annotated[int, typer.Option(min=1, help="Turns alone and beside the hostile ones.")] = 20,
     seed: Annotated[int, typer.Option(help="Of the hostile ones.")] = 0,
+    nice: Annotated[int, typer.Option(min=0, max=19, help="Of the hostile ones, who have machines of their own.")] = 19,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Fuzzed messages, floods, slow readers, video bombs and strangers at a cloud, beside honest edges.
@@ -26,7 +27,7 @@ def hostile(
     """
     from benchmarks.hostile.measuring import Setting, measure
 
-    setting = Setting(hostile=clients, honest=honest, questions=questions, turns=turns, seed=seed)
+    setting = Setting(hostile=clients, honest=honest, questions=questions, turns=turns, seed=seed, nice=nice)
     result = measure(setting)
     typer.echo(json.dumps(result.as_dict()) if as_json else _page(result))
     raise typer.Exit(0 if result.good else 1)

@@ -47,6 +47,7 @@ class Setting:
         sessions_per_client: of one token.
         max_tokens: of an answer.
         seed: of the attackers.
+        nice: of the attackers: 19 leaves them what the honest ones leave of this machine's cores.
     """
 
     hostile: int = 100
@@ -57,6 +58,7 @@ class Setting:
     sessions_per_client: int = 4
     max_tokens: int = 24
     seed: int = 0
+    nice: int = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ def _attackers(address: str, token: str, setting: Setting) -> Iterator[subproces
         "token": token,
         "tokenizer_hash": codec.decode_info(info).tokenizer_hash,
         "seed": setting.seed,
+        "nice": setting.nice,
     }
     command = [sys.executable, "-m", "benchmarks.hostile.attacking", address, json.dumps(settings)]
     process = subprocess.Popen(

@@ -356,6 +356,15 @@ def test_an_end_at_another_length_is_a_lost_link(shell: Shell) -> None:
 # ------------------------------------------------------------------------------------------------ loss and resume
 
 
+def test_an_edge_comes_back_when_it_is_told_to(shell: Shell) -> None:
+    actions = shell.hear(Failure(FailureCode.CAPACITY, "full", retryable=True, retry_after_ms=3_000))
+    (connect,) = only(actions, Connect)
+    assert connect.at == pytest.approx(shell.now + 3.0)
+    shell.tell("connected")
+    actions = shell.hear(Failure(FailureCode.CAPACITY, "full", retryable=True))
+    assert only(actions, Connect)[0].at < shell.now + 1.0, "without a hint, its own backoff counts"
+
+
 def test_a_lost_stream_is_resumed_with_what_is_committed(shell: Shell) -> None:
     shell.tell("drafted", [5, 6, 7, 8])
     shell.commit([5, 6], drafted=2, accepted=2)
