@@ -8,6 +8,7 @@ bear checksums (`common/sealing.py`), and a dead line is found by pings (`edge/c
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,13 +21,14 @@ from common.reach import Reaching
 from common.rpc import channel_options, error_of_status, is_word
 from common.sealing import METADATA, is_sealed, seal, unseal
 from common.security import Reach
-from common.types import CloudMessage, EdgeMessage, ServerInfo
+from common.types import CloudMessage, Commit, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.channel import Channel
 from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_messages
 
 
+_MUTE_S = 10.0  # between two tokens, before the session is resumed on another stream: damage can make one stream mute
 _QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
 _VIDEO_QUIET_S = 2.0
 _VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
@@ -80,6 +82,7 @@ class GrpcStream:
     ) -> None:
         self._call = call
         self._check = check
+        self._answering = False
         self._sealed = sealed
         self._theirs: bool | None = None if sealed else False
         self._reading: asyncio.Future[Any] | None = None
@@ -101,10 +104,13 @@ class GrpcStream:
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._call.read())
             self._reading.add_done_callback(_retrieve)
+        since = time.monotonic()
         while self._check is not None and not self._reading.done():
             await asyncio.wait({self._reading}, timeout=_QUIET_S)
             if not self._reading.done():
                 await self._check()
+                if self._answering and time.monotonic() - since > _MUTE_S:  # the line lives, but not this stream
+                    raise LinkError(f"no token for {_MUTE_S:.0f} s")
         data = await _result(self._reading)
         self._reading = None
         return data
@@ -130,7 +136,9 @@ class GrpcStream:
             raise LinkError("the cloud ended the stream")
         if self._theirs is None:
             self._theirs = is_sealed(await self._call.initial_metadata())
-        return codec.decode_cloud_message(unseal(data) if self._theirs else data), len(data)
+        message = codec.decode_cloud_message(unseal(data) if self._theirs else data)
+        self._answering = self._answering or isinstance(message, Commit)
+        return message, len(data)
 
     async def close(self) -> None:
         """Half-close, let the cloud finish, then drop the call."""

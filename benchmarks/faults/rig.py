@@ -30,7 +30,7 @@ from edge.asking import daemon_status
 
 READY_S = 240.0
 RESUME_TTL_S = 25.0
-STEP_TIMEOUT_S = 4.0
+STEP_TIMEOUT_S = 8.0
 _PATIENCE_S = {0: 90.0, 1: 4.0, MESSAGE_EDGE: 90.0}  # how long an edge waits for its cloud
 
 
@@ -181,6 +181,9 @@ class Rig:
         if self.front.daemon.process.poll() is not None:
             self.start_cloud()
         self.front.wait_ready()
+        deadline = time.monotonic() + READY_S
+        while self.engine is None and time.monotonic() < deadline:
+            time.sleep(0.05)
         for index, edge in enumerate(self.edges):
             if edge.daemon.process.poll() is not None:
                 self.start_edge(index)

@@ -14,6 +14,7 @@ import cloud.daemon
 from benchmarks.faults.tcp_relay import TcpRelay
 from cloud.config import CloudSettings
 from cloud.daemon import CloudDaemon
+from common.types import Open
 from edge.link import GrpcLink, LinkSettings
 from edge.runner import Video
 from edge.video import Clip, open_clip, write_video
@@ -93,3 +94,29 @@ async def test_a_line_that_dies_is_noticed_and_replaced(
         assert time.monotonic() - struck < 12.0
         if name != "half-open up":  # whose goodbye can't arrive: that session's lease runs out
             await engine.until(lambda e: e.engine.sessions == 0)
+
+
+async def test_a_stream_that_is_mute_on_a_line_that_lives_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread
+) -> None:
+    """As when a damaged byte sent its messages to another stream."""
+    monkeypatch.setattr("edge.link._MUTE_S", 1.0)
+    async with relayed(monkeypatch) as (engine, link, _):
+        asker = Asker(link, thread, max_ahead=4, give_up_after=40.0)
+        asker.runner._video = Video(clip.header, clip.packets)
+        engine.hold_at = 5
+
+        def mute() -> None:
+            deliver, swallowed = engine.on_output, list[bytes]()
+
+            def lossy(session_id: str, data: bytes) -> None:
+                if sum(isinstance(message, Open) for _, message in engine.taken) > 1:
+                    deliver(session_id, data)
+                else:
+                    swallowed.append(data)
+
+            engine.on_output = lossy
+            engine.release()
+
+        assert await asker.run(mute, at=3) == truth()
+        assert asker.session.figures.resumes >= 1
