@@ -140,7 +140,7 @@ def test_a_tower_of_its_own_is_not_left_out(tmp_path: Path, data: Path) -> None:
 
 
 def test_figures_of_both_ways(known: Tokenizer) -> None:
-    """Held-out scenes, until somebody stops it: the other drafter is nearly as good by text; what it says is counted."""
+    """Held-out scenes until somebody stops it: by text it is nearly as good as the pair; what it says is counted."""
 
     def stop(done: int) -> None:
         if done == 2:
