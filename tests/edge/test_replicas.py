@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from common.errors import EngineDeadError, LinkError, SettingsError
-from common.types import Close, Open
+from common.types import Close, Open, ServerInfo
 from edge.config import EdgeSettings, cloud_addresses
 from edge.replicas import ReplicaLink
 from edge.worker import DraftingThread
@@ -81,7 +81,7 @@ async def test_one_that_says_it_cant_loses_its_turn(thread: DraftingThread) -> N
 
 async def test_info_is_the_first_ones_that_answers() -> None:
     class Silent(LoopLink):
-        async def info(self, timeout: float) -> None:  # type: ignore[override]
+        async def info(self, timeout: float) -> ServerInfo:
             raise EngineDeadError("not now")
 
     with pytest.raises(EngineDeadError):

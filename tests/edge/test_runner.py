@@ -25,6 +25,7 @@ from common.errors import (
 from common.types import DrafterInfo, FinishReason, Open, Pace, SamplingParams, Tensor
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.controller import DraftLength
+from edge.link import Link
 from edge.runner import AnswerRunner, Features, Video
 from edge.session import EdgeSession, SessionSettings
 from edge.worker import DraftingThread
@@ -54,7 +55,7 @@ class Asker:
 
     def __init__(
         self,
-        link: LoopLink | None,
+        link: Link | None,
         thread: DraftingThread,
         *,
         question: str = QUESTIONS[0],
