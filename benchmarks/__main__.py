@@ -13,12 +13,12 @@ import typer
 from benchmarks.commands.alignment import alignment
 from benchmarks.commands.capacity import capacity
 from benchmarks.commands.compare import compare, replay
+from benchmarks.commands.held import held
 from benchmarks.commands.latency import latency
 from benchmarks.commands.regret import regret
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
 from benchmarks.faults.command import faults
-from benchmarks.held import held
 from benchmarks.hostile.command import hostile
 from benchmarks.link.commands import app as link_app
 from benchmarks.report.command import report

@@ -33,7 +33,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*BENCH, *arguments], capture_output=True, text=True, timeout=240)
 
 
-@pytest.mark.parametrize("command", ["compare", "sweep", "stages", "capacity", "replay", "latency"])
+@pytest.mark.parametrize("command", ["compare", "sweep", "stages", "capacity", "replay", "latency", "hostile", "held"])
 def test_help_answers_without_torch(command: str) -> None:
     code = (
         "import sys; sys.argv = ['eventspec-bench', sys.argv[1], '--help']\n"
