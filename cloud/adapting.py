@@ -124,6 +124,11 @@ class TargetAdapter:
         answer = self._fused_answers.get(slot)
         return None if answer is None else self._finite(slot, answer.draft(committed, committed + count))
 
+    def waiting(self, slot: int, first: int) -> int:
+        """Positions from `first` on that can be drafted once a pass has told the target's states before them."""
+        answer = self._fused_answers.get(slot)
+        return 0 if answer is None else max(0, min(answer.told, self._adapter.config.positions) - first)
+
     def _fused_answer(self, slot: int) -> FusedAnswer:
         if slot not in self._fused_answers:
             assert self._fused is not None

@@ -229,10 +229,13 @@ class Session:
         return Feed(self.kv_length, known, draft, chooses)
 
     def redraft(self, feed: Feed, ids: Sequence[int]) -> Feed:
-        """`feed` with `ids` in place of its draft tokens, as far as there are any; they are what is pending, too."""
+        """`feed` with `ids` in place of its draft tokens; they are what is pending, too.
+
+        Without any nothing is fed but known tokens: what is pending can't be drafted from yet, and stays.
+        """
         ids = list(ids[: len(feed.draft)])
         self.pending[: len(ids)] = ids
-        return replace(feed, draft=tuple(self.pending[: len(feed.draft)]))
+        return replace(feed, draft=tuple(ids))
 
     def settle(self, feed: Feed, choices: Sequence[int], now: float, forward_us: int, waiting: int) -> Commit | None:
         """Take the target's choices after the last known token and each fed draft token; returns what is now committed.

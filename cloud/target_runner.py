@@ -21,6 +21,8 @@ from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_pa
 from common.sampling import choose
 from common.types import SamplingParams, StateEncoding
 
+_UNDECIDED = 0  # stands for drafts that wait for the target's states of a prompt that is still to run
+
 
 class TargetRunner:
     """Implements `cloud.engine.Runner` with a `VideoLlavaTarget`."""
@@ -204,8 +206,11 @@ class TargetRunner:
             hidden = self.adapter.adapt(states, rows)
         else:
             return []
-        first = max(states.position, states.committed) if self.redrafts else states.position
-        return self._chosen(hidden, first, states.sampling)
+        if self.adapter is None or not self.adapter.redrafts or states.encoding is StateEncoding.TARGET:
+            return self._chosen(hidden, states.position, states.sampling)
+        first = max(states.position, states.committed)
+        ids = self._chosen(hidden, first, states.sampling)
+        return ids or [_UNDECIDED] * self.adapter.waiting(states.slot, first)
 
     @property
     def redrafts(self) -> bool:

@@ -24,7 +24,8 @@ from cloud.video import sampled_indices
 from common import codec
 from common.adapters import create_adapter, load_adapter, save_adapter
 from common.adapters.head import TargetHead
-from common.shipped import shipped_drafter, shipped_target
+from common.errors import LinkError
+from common.shipped import adapter_folder, shipped_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.types import Close, Draft, DrafterInfo, EdgeMessage, Failure, Finished, Open, Pace, SamplingParams
 from edge.adapting import edge_adapter
@@ -108,6 +109,8 @@ class InProcess:
         self._drafter = drafter
         self.drafts: list[Draft] = []
         self.finished: Finished | None = None
+        self.successor: Engine | None = None  # takes over once something is committed
+        self.session: EdgeSession | None = None
 
     async def answer(self, case: Case, drawn: list[Any], pace: Pace = Pace.EAGER) -> list[int]:
         model, thread = self._drafter, DraftingThread()
@@ -119,7 +122,7 @@ class InProcess:
             started_at=0.0,
             book=model.book() if model is not None else None,
         )
-        drafting = None
+        self.session, drafting = session, None
         if model is not None:
             drafter = model.new(case.sampling, case.max_tokens)
             drafter.prefill(prompt_ids(case.question, model.tokenizer, model.model.config.prompt_template), drawn)
@@ -146,6 +149,9 @@ class InProcess:
                         done = True
             if not done and not any(isinstance(action, DraftJob | Send) for action in actions):
                 self._hear(session, self._engine.step(0.0))
+                if self.successor is not None and session.committed:
+                    self._engine, self.successor = self.successor, None
+                    session.link_lost(LinkError("the engine died"), 0.0)
         if isinstance(drafting, Learns):
             drafting.learn(session.committed)
         thread.close()
@@ -214,6 +220,34 @@ async def test_an_untrained_adapter_changes_no_answer(
             beyond = draft.base_position + draft.count > sizes.get("positions", 64)
             assert (draft.hidden_states is None) is (form is DraftForm.MIRROR or beyond)
     engine.check_integrity()
+
+
+async def test_an_engine_that_takes_over_has_the_targets_states_again(
+    target: VideoLlavaTarget,
+    drafter_model: EventGPT,
+    pairs: list[tuple[Case, list[Any]]],
+    alone: dict[tuple[str, bool], list[int]],
+) -> None:
+    """A resumed prompt gives the target's states of what is committed, too; the edge sends its own anew."""
+    case, drawn = pairs[0]
+    fitted = edge_adapter(
+        load_adapter("tiny-L5F"),
+        DraftForm.INT8,
+        drafter_hidden=128,
+        drafter_layers=2,
+        vocab_size=drafter_model.vocab_size,
+        target=None,
+    )
+    drafter = DrafterModel("tiny", drafter_model, Tokenizer.from_folder(shipped_drafter()), fitted)
+    first, second = (engine_with(target, adapter_folder("tiny-L5F")) for _ in range(2))
+    one = InProcess(first, target, drafter)
+    one.successor = second
+    assert await one.answer(case, drawn, Pace.PATIENT) == alone[case.question, True]
+    assert one.session is not None
+    assert one.session.figures.resumes == 1
+    again = [draft for draft in one.drafts if draft.epoch == 1]
+    assert again[0].context == again[0].base_position > 0
+    assert second.stats.accepted >= second.stats.drafted // 2 > 0
 
 
 async def test_learning_from_commits_raises_acceptance_and_changes_no_answer(

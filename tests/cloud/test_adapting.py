@@ -141,6 +141,17 @@ def test_the_target_hands_its_states_over_whatever_the_passes(
     assert len(drafted[0]) == 3
 
 
+def test_states_that_come_before_the_prompt_has_run_wait_for_it(target: VideoLlavaTarget, tmp_path: Path) -> None:
+    """An engine that takes an answer over knows what is committed before it has the target's states of it."""
+    one = runner(target, tmp_path, "L5F", positions=6)
+    early = replace(states(rows(9), 4, context=4), committed=4)
+    assert one.draft_ids(early) == [0, 0]
+    assert one.redraft(0, 4, 2, SamplingParams()) == []
+    answer_of(one, [4])
+    assert len(one.redraft(0, 4, 5, SamplingParams())) == 2
+    assert one.draft_ids(replace(states(np.full((9, 128), 3e38), 4, context=4), committed=4)) == []
+
+
 def test_drafts_for_what_is_settled_are_left_out(target: VideoLlavaTarget, tmp_path: Path) -> None:
     one = runner(target, tmp_path, "L5F", positions=32)
     answer_of(one, [0, 1, 1, 1])
