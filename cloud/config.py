@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloud.admission import ClientLimits
+from common.metrics_server import check_metrics
 from common.replay import load_profile
 from common.security import Security, TlsFiles
 from common.settings import ModelSettings, check_address, require
@@ -57,6 +58,7 @@ class CloudSettings(EngineSettings):
     tls_ca: str = ""
     tokens: str = ""
     insecure: bool = False
+    metrics: str = ""
     calls_per_client: int = 256
     connections: int = 1024
     messages_per_s: int = 1000
@@ -67,6 +69,7 @@ class CloudSettings(EngineSettings):
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
         self.security.check(self.listen)
+        check_metrics(self.metrics, self.insecure)
         require(
             not self.local_listen or self.local_listen.startswith("unix:"),
             f"local_listen must be unix:PATH, not {self.local_listen!r}",

@@ -6,11 +6,13 @@ import logging
 
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineProcess
+from cloud.metrics import CloudMetrics
 from cloud.service import SpeculationService
 from cloud.streams import StreamTable
 from common.access import Scope
 from common.codec import SERVICE
 from common.errors import EngineDeadError
+from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
 
 log = logging.getLogger("eventspec.cloud")
@@ -34,15 +36,20 @@ class CloudDaemon:
             SERVICE, settings.max_message_bytes, settings.security, _SCOPES, settings.connections
         )
         self._service = SpeculationService(self._engine, self._streams, settings, self._server.door)
+        self._metrics: MetricsServer | None = None
         self.address = ""
 
     def _engine_died(self) -> None:
-        self._streams.fail_all(EngineDeadError("the engine died and is being restarted; resume in a moment"))
+        error = EngineDeadError("the engine died and is being restarted; resume in a moment")
+        for _ in range(len(self._streams)):
+            self._service.counters.refused(error)
+        self._streams.fail_all(error)
 
     async def start(self) -> None:
         """Load the target and listen. Raises ModelError, EngineError or SettingsError."""
         log.info("loading the target")
         await self._engine.start()
+        self._serve_metrics()
         self.address = await self._server.start(
             self._service.handlers(), self._settings.listen, self._settings.local_listen
         )
@@ -55,6 +62,14 @@ class CloudDaemon:
             self._engine.pid,
         )
 
+    def _serve_metrics(self) -> None:
+        if self._settings.metrics:
+            service = self._service
+            read = CloudMetrics(
+                self._engine, self._streams, service.counters, self._server.door, lambda: service.draining
+            ).read
+            self._metrics = MetricsServer(self._settings.metrics, read)
+
     async def stop(self) -> None:
         """Take no new sessions, give running ones a moment, end everything."""
         self._service.drain()
@@ -63,6 +78,8 @@ class CloudDaemon:
         await self._server.stop(self._settings.grace_s)
         self._service.close()
         await self._engine.stop()
+        if self._metrics is not None:
+            self._metrics.close()
 
 
 async def serve(settings: CloudSettings) -> None:

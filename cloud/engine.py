@@ -17,6 +17,7 @@ import numpy as np
 
 from cloud.clips import Clip, ClipTable
 from cloud.draft_states import read_rows
+from cloud.engine_stats import EngineStats
 from cloud.live import LiveClip
 from cloud.live_streams import LiveStreams
 from cloud.messages import EngineMessage, Frames, LiveFrames, OpenClip, Output, Park, VideoFailed
@@ -63,19 +64,6 @@ class EngineLimits:
     max_window_bytes: int = 512 << 20
     vision_chunk: int = 8
     budget: Budget = field(default_factory=Budget)
-
-
-@dataclass
-class EngineStats:
-    """Counters since the start; the benchmark of the engine's overhead reads them."""
-
-    steps: int = 0
-    forward_us: int = 0
-    vision_us: int = 0
-    committed: int = 0
-    drafted: int = 0
-    accepted: int = 0
-    target_passes: int = 0
 
 
 class Engine:
@@ -183,6 +171,8 @@ class Engine:
         )
         self._sessions[message.session_id] = session
         self._shapes[message.session_id] = shape
+        self.stats.opened += 1
+        self.stats.replayed += bool(message.committed)
         if live is not None:
             self._live.arrange(live, frames, now) if clip is live else self._live.copy(live, session, shape)
         if clip is not None:
@@ -253,6 +243,7 @@ class Engine:
         self._sessions[clip_id], self._shapes[clip_id] = session, shape
         clip = Clip(session, shape, now) if message.live is None else self._live.make(session, shape, now, message.live)
         self._clips.add(clip_id, clip)
+        self.stats.clips += 1
         return []
 
     def _borrowed_slot(self, clip: Clip, message: Open) -> tuple[int, PromptShape]:
@@ -297,6 +288,7 @@ class Engine:
     def _resume(self, session: Session, message: Open, now: float) -> list[CloudMessage]:
         shape = self._shapes[message.session_id]
         commit = session.resume(message, now)
+        self.stats.resumed += 1
         opened = self._opened(session, video_needed=session.available < shape.length)
         replies: list[CloudMessage] = [opened]
         if commit is not None:
@@ -408,8 +400,7 @@ class Engine:
         self.at_work([one.session.open.session_id for one in scheduled])
         scheduled = [self._redrafted(one) for one in scheduled]
         result = self._runner.forward([self._work(one) for one in scheduled])
-        self.stats.steps += 1
-        self.stats.forward_us += result.forward_us
+        self.stats.forwarded(result.forward_us, len(scheduled))
         outputs: list[Output] = []
         for one, choices in zip(scheduled, result.choices, strict=True):
             began_us = one.session.age_us(now) + encode_us
@@ -524,7 +515,7 @@ class Engine:
         commit = session.settle(one.feed, choices, now, forward_us, waiting)
         messages: list[CloudMessage] = []
         if commit is not None:
-            self._count(commit)
+            self._count(session, commit, now + forward_us / 1e6)
             messages.append(commit)
         if prefilling:
             session.span(Stage.PREFILL, began_us, began_us + forward_us)
@@ -534,11 +525,13 @@ class Engine:
             messages.append(session.finished())
         return [Output(session_id, m) for m in messages]
 
-    def _count(self, commit: Commit) -> None:
-        self.stats.committed += len(commit.token_ids)
-        self.stats.drafted += commit.drafted
-        self.stats.accepted += commit.accepted
-        self.stats.target_passes += 1
+    def _count(self, session: Session, commit: Commit, done: float) -> None:
+        self.stats.commit(commit)
+        if len(session.committed) == len(commit.token_ids):
+            session.first_at = done
+            self.stats.ttft.observe((done - session.opened_at) * 1e6)
+        elif session.reason is not None and session.first_at:
+            self.stats.tpot.observe((done - session.first_at) * 1e6 / (len(session.committed) - 1))
 
     def _fail_all(self, scheduled: Sequence[Scheduled], error: Exception) -> list[Output]:
         outputs = []
@@ -560,6 +553,13 @@ class Engine:
     def held(self) -> Held:
         """What is held."""
         parked = sum(s.parked_since is not None for s in self._sessions.values())
+    def gauge(self, now: float) -> None:
+        """Write into `stats` what is so at the moment."""
+        due = (session.due_at() for session in self._sessions.values())
+        self.stats.sessions_waiting = sum(at is not None and at <= now for at in due)
+        self.stats.frames_waiting = sum(len(frames.pixels) for _, frames in self._frames)
+        self.stats.kv_tokens = sum(session.kv_length for session in self._sessions.values())
+
         return Held(len(self._sessions), parked, sum(name in self._clips for name in self._sessions))
 
     def expire(self, now: float) -> list[Output]:
@@ -595,6 +595,7 @@ class Engine:
     def _release(self, session_id: str, poisoned: bool = False) -> None:
         session = self._sessions.pop(session_id, None)
         if session is None:
+        self.stats.stale_drafts += session.stale_drafts
             return
         self._shapes.pop(session_id)
         clip = self._clips.lent_to(session)

@@ -19,6 +19,7 @@ import zmq.asyncio
 
 from cloud.blame import Blame
 from cloud.config import EngineSettings
+from cloud.engine_stats import EngineTotals
 from cloud.engine_wire import BROKEN, OUT, READY, STOP, pack, pack_message, unpack
 from cloud.messages import EngineMessage, FrameSpec
 from cloud.restarts import Restarts
@@ -69,6 +70,7 @@ class EngineProcess:
         self._socket: zmq.asyncio.Socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._page: StatePage | None = None
+        self.totals = EngineTotals()
         self._tasks: list[asyncio.Task[None]] = []
         self._starts = 0
         self._spoke = False
@@ -82,8 +84,18 @@ class EngineProcess:
     def info(self) -> ServerInfo:
         """The target's capabilities, and what the engine holds at the moment."""
         assert self._info is not None
-        held = self._page.held() if self._page is not None else Held()
+        held = self.held
         return dataclasses.replace(self._info, sessions_held=held.sessions - held.clips, sessions_parked=held.parked)
+
+    @property
+    def held(self) -> Held:
+        """What the engine holds at the moment."""
+        return self._page.held() if self._page is not None else Held()
+
+    @property
+    def restarts(self) -> int:
+        """Processes started after the first."""
+        return max(0, self._starts - 1)
 
     @property
     def frames(self) -> FrameSpec:
@@ -109,11 +121,13 @@ class EngineProcess:
         folder = Path(self._folder.name)
         path, page = folder / f"engine-{self._starts}.sock", folder / f"engine-{self._starts}.state"
         self._page = StatePage.create(page)
+        stats = folder / f"engine-{self._starts}.stats"
+        self.totals.begin(stats)
         socket = self._context.socket(zmq.PAIR)
         socket.setsockopt(zmq.LINGER, 0)
         socket.bind(f"ipc://{path}")
         settings = json.dumps(dataclasses.asdict(self._settings))
-        about = json.dumps({"page": str(page), "suspects": self._blame.suspects})
+        about = json.dumps({"page": str(page), "stats": str(stats), "suspects": self._blame.suspects})
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "cloud.engine_process", f"ipc://{path}", settings, str(os.getpid()), about
         )

@@ -7,6 +7,7 @@ deadline. It ends when told so, or when its parent is gone.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -20,6 +21,7 @@ import zmq
 
 from cloud.config import EngineSettings
 from cloud.engine import Engine
+from cloud.engine_stats import StatsPage
 from cloud.engine_wire import BROKEN, EDGE, OUT, READY, STOP, pack, unpack, unpack_message
 from cloud.messages import Output
 from cloud.replayed import ReplayBook
@@ -30,6 +32,8 @@ from common.padding import Padding
 
 _CHECK_PARENT_MS = 500
 _CHECK_BOOKS_S = 5.0
+_PR_SET_PDEATHSIG = 1
+_COUNT_S = 0.2  # between two looks at the counters
 
 
 class EngineLoop:
@@ -42,10 +46,12 @@ class EngineLoop:
         parent: int,
         book: ReplayBook | None = None,
         page: StatePage | None = None,
+        stats: StatsPage | None = None,
     ) -> None:
         self._engine = engine
         self._page = page
-        self._checked = time.monotonic()
+        self._stats = stats
+        self._checked = self._counted = time.monotonic()
         self._book = book
         self._socket = socket
         self._parent = parent
@@ -65,6 +71,10 @@ class EngineLoop:
                 self._send(self._engine.expire(now))
             if self._page is not None:
                 self._page.hold(self._engine.held)
+            if self._stats is not None and now - self._counted > _COUNT_S:
+                self._counted = now
+                self._engine.gauge(now)
+                self._stats.write(self._engine.stats)
             if not busy and now - self._checked > _CHECK_BOOKS_S and self._patience_ms() > 0:
                 self._checked = now
                 self._check_books()
@@ -105,19 +115,30 @@ class EngineLoop:
 
     def _send(self, outputs: list[Output]) -> None:
         for output in outputs if self._book is None else map(self._book.stamp, outputs):
+            self._engine.stats.told(output.message)
             body = codec.encode_cloud_message(output.message)
             self._socket.send_multipart(pack(OUT, output.session_id, body=body))
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process with the front, also while the target is loaded; the loop checks as well."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        sys.exit(1)
 
 
 def main() -> int:
     """`python -m cloud.engine_process ADDRESS SETTINGS_JSON PARENT_PID ABOUT_JSON`.
 
-    ABOUT: `page` (file of the `StatePage`) and `suspects` (sessions that were there when the engine before this died).
+    ABOUT: `page` (file of the `StatePage`), `stats` (file of the `StatsPage`) and `suspects` (sessions that were there
+    when the engine before this died).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front decides
     address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))
     about = json.loads(sys.argv[4])
     parent = int(sys.argv[3])  # told, not asked: it may be gone before this line, or while the target is loaded
+    _die_with(parent)
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
     socket.setsockopt(zmq.LINGER, 1_000)
@@ -130,7 +151,8 @@ def main() -> int:
         socket.send_multipart(pack(READY, "", dataclasses.asdict(info), dataclasses.asdict(frames)))
         engine.suspects = frozenset(about["suspects"])
         book = ReplayBook(info.replay, padding) if info.replay else None
-        EngineLoop(engine, socket, parent, book, StatePage(Path(about["page"]))).run()
+        page, stats = StatePage(Path(about["page"])), StatsPage(Path(about["stats"]))
+        EngineLoop(engine, socket, parent, book, page, stats).run()
     except EventSpecError as error:
         socket.send_multipart(pack(BROKEN, "", str(error)))
         return 2

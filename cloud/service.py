@@ -20,6 +20,7 @@ from cloud.admission import Admission, Allowance
 from cloud.backlog import Backlog
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
+from cloud.front_counters import SPECULATE, VIDEO, FrontCounters
 from cloud.ingest import LiveLimits, Receiver, receiver_for
 from cloud.messages import Alive, OpenClip, Park, VideoFailed
 from cloud.streams import SessionStream, StreamTable
@@ -56,6 +57,7 @@ class SpeculationService:
         self._streams = streams
         self._settings = settings
         self._draining = False
+        self.counters = FrontCounters()
         self._replay = load_profile(settings.replay).video if settings.replay else None
         workers = self._replay.workers if self._replay is not None else 2
         self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
@@ -64,14 +66,24 @@ class SpeculationService:
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """To be added to a server; messages are bytes, which only the codec translates."""
+        counters = self.counters
         return grpc.method_handlers_generic_handler(
             codec.SERVICE,
             {
                 "GetInfo": grpc.unary_unary_rpc_method_handler(self.get_info),
-                "Speculate": grpc.stream_stream_rpc_method_handler(self.speculate),
-                "StreamVideo": grpc.stream_stream_rpc_method_handler(self.stream_video),
+                "Speculate": grpc.stream_stream_rpc_method_handler(
+                    self.speculate, counters.receiving(SPECULATE), counters.sending(SPECULATE)
+                ),
+                "StreamVideo": grpc.stream_stream_rpc_method_handler(
+                    self.stream_video, counters.receiving(VIDEO), counters.sending(VIDEO)
+                ),
             },
         )
+
+    @property
+    def draining(self) -> bool:
+        """True while no new sessions are taken."""
+        return self._draining
 
     def drain(self) -> None:
         """Take no new sessions."""
@@ -99,6 +111,7 @@ class SpeculationService:
                     async for reply in replies:
                         yield sealing(reply)
         except EventSpecError as error:
+            self.counters.refused(error)
             if isinstance(error, CapacityError | MessageError):
                 await self._door.hold()
             yield sealing(codec.encode_cloud_message(failure_of(error)))
@@ -175,6 +188,7 @@ class SpeculationService:
                 self._admission.strike(opening.client, time.monotonic())
                 stream.said_goodbye = True
                 await self._forget(stream.session_id)
+            self.counters.refused(error)
             stream.fail(error)
             return
         stream.end()
@@ -205,6 +219,7 @@ class SpeculationService:
                     async for reply in replies:
                         yield sealing(reply)
         except EventSpecError as error:
+            self.counters.refused(error)
             if isinstance(error, CapacityError | MessageError):
                 await self._door.hold()
             await abort(context, error)

@@ -73,6 +73,7 @@ class Session:
     waiting_since: float = 0.0
     heard_at: float = 0.0  # when the edge last said something
     work_since: float = 0.0  # when the newest work came: a draft, or the end of the pass before
+    first_at: float = 0.0  # when its first commit was ready
     target_passes: int = 0
     stale_drafts: int = 0
     last_draft_id: int = 0

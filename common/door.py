@@ -64,6 +64,7 @@ class Door:
         self._book = TokenBook(tokens) if tokens else None
         self._certificates = certificates
         self._held = 0
+        self.refusals = 0
         self._refused = 0
         self._logged = float("-inf")
 
@@ -103,6 +104,7 @@ class Door:
 
     def _count(self, method: str, error: AccessError) -> None:
         """Strangers don't fill the log."""
+        self.refusals += 1
         self._refused += 1
         now = time.monotonic()
         if now - self._logged >= _LOG_EVERY_S:

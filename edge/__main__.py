@@ -152,6 +152,10 @@ def serve(
     ] = None,
     replay: Annotated[
         str | None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
+    ] = None,
         typer.Option(
             help="Pad all stages to a profile of measured times: a name such as 7b-4bit-24gb, or a file. [off]"
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.metrics_server import check_metrics
 from common.replay import load_profile
 from common.security import Reach, Security, TlsFiles
 from common.settings import ModelSettings, check_address, require
@@ -49,6 +50,7 @@ class EdgeSettings(ModelSettings):
     cloud_name: str = ""
     token_file: str = ""
     insecure: bool = False
+    metrics: str = ""
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
@@ -57,6 +59,7 @@ class EdgeSettings(ModelSettings):
         for cloud in clouds:
             check_address("cloud", cloud)
         self.security.check(self.listen)
+        check_metrics(self.metrics, self.insecure)
         for cloud in clouds:
             self.reach.check(cloud)
         self.check_model()

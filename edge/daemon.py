@@ -11,11 +11,15 @@ from pathlib import Path
 from common.access import Scope
 from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
+from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
 from edge.answering import Answering, DrafterModel
 from edge.config import EdgeSettings, cloud_addresses
+from edge.counters import EdgeCounters
 from edge.desk import AnswerDesk
 from edge.link import GrpcLink, Link, LinkSettings
+from edge.metered import MeteredAnswers
+from edge.metrics import EdgeMetrics
 from edge.replicas import ReplicaLink
 from edge.service import EdgeService
 from edge.spool import Spool
@@ -39,6 +43,8 @@ class EdgeDaemon:
         self._spool = Spool(Path(settings.spool) if settings.spool else None, self._files)
         self._desk: AnswerDesk | None = None
         self._answering: Answering | None = None
+        self._counters = EdgeCounters()
+        self._metrics: MetricsServer | None = None
         self.address = ""
 
     async def start(self) -> None:
@@ -54,7 +60,7 @@ class EdgeDaemon:
             self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files, vision=vision
         )
         self._answering = answering
-        self._desk = desk = AnswerDesk(answering, self._spool, self._files)
+        self._desk = desk = AnswerDesk(MeteredAnswers(answering, self._counters), self._spool, self._files)
         service = EdgeService(
             desk,
             drafter=drafter.name,
@@ -62,6 +68,9 @@ class EdgeDaemon:
             sessions=self._settings.sessions,
             orphans=lambda: desk.orphans,
         )
+        if self._settings.metrics:
+            read = EdgeMetrics(self._counters, drafter.name, lambda: desk.orphans).read
+            self._metrics = MetricsServer(self._settings.metrics, read)
         if found := await desk.recover():
             log.info("going on with %d answers that the daemon before this left", found)
         self.address = await self._server.start(service.handlers(), self._settings.listen)
@@ -97,6 +106,8 @@ class EdgeDaemon:
         await self._link.close()
         self._thread.close()
         self._files.shutdown(wait=False, cancel_futures=True)
+        if self._metrics is not None:
+            self._metrics.close()
 
 
 def _link_to(clouds: list[str], settings: EdgeSettings) -> Link:
