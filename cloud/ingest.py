@@ -77,6 +77,7 @@ class FeatureReceiver:
         self._spec = spec
         self._sent = self._received = 0
         self._waiting: list[FrameFeatures] = []
+        self._pieces: list[bytes] = []
 
     def take(self, items: tuple[Any, ...]) -> None:
         """Features that came; none: the end."""
@@ -91,8 +92,24 @@ class FeatureReceiver:
                     f"a frame's features must be {spec.dtype} {[spec.tokens, spec.hidden]}, "
                     f"not {item.features.dtype} {list(item.features.shape)}"
                 )
-            self._received += 1
-            self._waiting.append(item)
+            if (whole := self._joined(item)) is not None:
+                self._received += 1
+                self._waiting.append(whole)
+
+    def _joined(self, item: FrameFeatures) -> FrameFeatures | None:
+        """A frame's features once they are whole. Raises MessageError if the pieces don't fit."""
+        if not item.size:
+            if self._pieces:
+                raise MessageError(f"features of frame {item.index} came again before they were whole")
+            return item
+        self._pieces.append(item.features.data)
+        have = sum(len(piece) for piece in self._pieces)
+        if have > item.size:
+            raise MessageError(f"pieces of frame {item.index} have {have} of {item.size} bytes")
+        if have < item.size:
+            return None
+        data, self._pieces = b"".join(self._pieces), []
+        return FrameFeatures(item.index, replace(item.features, data=data))
 
     def work(self) -> tuple[Frames | None, bool]:
         """All that came since."""

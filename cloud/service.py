@@ -245,7 +245,7 @@ class SpeculationService:
                             raise MessageError("a video begins with its session id and header")
                         session_id, header = principal.scoped(named), announced
                         backlog.start(self._decode(session_id, header, backlog, principal.client))
-                    if isinstance(header, VideoHeader) and header.acknowledge:
+                    if header.acknowledge:
                         yield codec.encode_video_acknowledgement(size)
                     if items:
                         await backlog.put(items, len(data))

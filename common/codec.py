@@ -153,14 +153,18 @@ def _tensor_to(tensor: Tensor) -> pb.Tensor:
     return pb.Tensor(dtype=_DTYPES[tensor.dtype], shape=tensor.shape, data=tensor.data)
 
 
-def _tensor_from(message: pb.Tensor) -> Tensor:
+def _tensor_from(message: pb.Tensor, piece_of: int = 0) -> Tensor:
+    """A tensor, or if `piece_of` is set, a piece of its so many bytes of data."""
     dtype = _reverse(_DTYPES, message.dtype, "tensor dtype")
     shape = tuple(message.shape)
     if not 1 <= len(shape) <= MAX_TENSOR_DIMS:
         raise MessageError(f"a tensor needs 1 to {MAX_TENSOR_DIMS} dimensions, not {len(shape)}")
     size = math.prod(shape) * ITEM_SIZES[dtype]
-    if size != len(message.data):
-        raise MessageError(f"tensor {dtype}{list(shape)} needs {size} bytes, got {len(message.data)}")
+    got = piece_of or len(message.data)
+    if size != got:
+        raise MessageError(f"tensor {dtype}{list(shape)} needs {size} bytes, got {got}")
+    if piece_of and not 0 < len(message.data) <= piece_of:
+        raise MessageError(f"a piece of a tensor of {size} bytes has {len(message.data)}")
     return Tensor(dtype, shape, message.data)
 
 
@@ -426,7 +430,9 @@ def _add_packets(message: pb.StreamVideoRequest, packets: Iterable[VideoPacket])
 
 def encode_features_header(session_id: str, header: FeaturesHeader) -> bytes:
     """First `StreamVideoRequest` bytes of a video that comes as features."""
-    about = pb.FeaturesHeader(vision_fingerprint=header.vision_fingerprint, frames=header.frames)
+    about = pb.FeaturesHeader(
+        vision_fingerprint=header.vision_fingerprint, frames=header.frames, acknowledge=header.acknowledge
+    )
     return pb.StreamVideoRequest(session_id=session_id, features_header=about).SerializeToString()
 
 
@@ -434,7 +440,7 @@ def encode_features(features: Iterable[FrameFeatures]) -> bytes:
     """Later `StreamVideoRequest` bytes of a video that comes as features."""
     message = pb.StreamVideoRequest()
     for f in features:
-        message.features.add(index=f.index, features=_tensor_to(f.features))
+        message.features.add(index=f.index, features=_tensor_to(f.features), size=f.size)
     return message.SerializeToString()
 
 
@@ -443,6 +449,10 @@ def _window_from(m: pb.LiveWindow) -> LiveWindow:
         return LiveWindow(m.stride_us, m.cells)
     except ValueError as error:
         raise MessageError(str(error)) from error
+
+
+def _features_from(m: pb.FrameFeatures) -> FrameFeatures:
+    return FrameFeatures(m.index, _tensor_from(m.features, m.size), m.size)
 
 
 VideoMessage = tuple[str, VideoHeader | FeaturesHeader | None, tuple[VideoPacket, ...] | tuple[FrameFeatures, ...]]
@@ -463,8 +473,8 @@ def decode_video_message(data: bytes) -> VideoMessage:
         about = m.features_header
         announced = None
         if m.HasField("features_header"):
-            announced = FeaturesHeader(about.vision_fingerprint, about.frames)
-        return m.session_id, announced, tuple(FrameFeatures(f.index, _tensor_from(f.features)) for f in m.features)
+            announced = FeaturesHeader(about.vision_fingerprint, about.frames, about.acknowledge)
+        return m.session_id, announced, tuple(_features_from(f) for f in m.features)
     header = None
     if m.HasField("header"):
         h = m.header

@@ -11,6 +11,7 @@ from common.errors import VideoFormatError
 from common.live import LIVE_CODECS, MICROSECONDS, Sampler
 from common.types import FrameName
 from common.video_decoding import (
+    Gaps,
     VideoLimits,
     check_frame,
     check_header,
@@ -79,7 +80,7 @@ class LiveDecoder:
         return pictures
 
     def _check(self, packet: VideoPacket) -> None:
-        check_order(packet, self._last, gaps=True)
+        check_order(packet, self._last, gaps=Gaps.AT_KEYFRAMES)
         check_size(packet, self._limits)
         if not self._last_us < packet.pts < _LATEST_US:
             raise VideoFormatError(f"frame {packet.index} of a live stream was taken at no time that can be")

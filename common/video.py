@@ -70,15 +70,21 @@ class FeaturesHeader:
     """What a cloud must know before the first features: whose they are, and of how many frames.
 
     `vision_fingerprint` is the hash of the vision side that makes them (`common.vision.TargetVision`).
+    `acknowledge`: every message of the stream is to be acknowledged.
     """
 
     vision_fingerprint: str
     frames: int
+    acknowledge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFeatures:
-    """The features [tokens a frame, hidden] of one frame; `index` is its place among those that the target looks at."""
+    """The features [tokens a frame, hidden] of one frame; `index` is its place among those that the target looks at.
+
+    `size`: on the wire, the tensor's data are a piece of so many bytes; 0: they are whole. Pieces come in order.
+    """
 
     index: int
     features: Tensor
+    size: int = 0

@@ -7,6 +7,7 @@ that the decoder had to guess at is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class VideoDecoder:
         return named
 
     def _check_packet(self, packet: VideoPacket) -> None:
-        check_order(packet, self._last, gaps=bool(self._header.named))
+        check_order(packet, self._last, gaps=Gaps.ANYWHERE if self._header.named else Gaps.NOWHERE)
         self._last = packet.index
         shown = self._packets - len(self._hidden) + packet.shown
         hidden = len(self._hidden) + (not packet.shown)
@@ -205,15 +206,27 @@ def encoded_packet(packet: VideoPacket) -> Any:
     return encoded
 
 
-def check_order(packet: VideoPacket, last: int, *, gaps: bool) -> None:
+class Gaps(Enum):
+    """Where packets' indices may leave numbers out."""
+
+    NOWHERE = "nowhere"
+    AT_KEYFRAMES = "at keyframes"
+    ANYWHERE = "anywhere"
+
+
+def check_order(packet: VideoPacket, last: int, *, gaps: Gaps) -> None:
     """Raise VideoFormatError if a packet doesn't follow the one of index `last` (-1: none).
 
-    With `gaps`, the first is a keyframe, and a keyframe may come any number later.
+    Where there may be gaps, the first packet is a keyframe's.
     """
     due = last + 1
-    if packet.index == due and (due > 0 or not gaps or packet.keyframe):
-        return
-    if not gaps or packet.index <= last or not packet.keyframe:
+    if gaps is Gaps.NOWHERE:
+        fits = packet.index == due
+    elif last < 0:
+        fits = packet.keyframe
+    else:
+        fits = packet.index == due or (packet.index > due and (packet.keyframe or gaps is Gaps.ANYWHERE))
+    if not fits:
         raise VideoFormatError(f"packet {packet.index} came where {due} was due: send the video again")
 
 

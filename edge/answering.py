@@ -29,6 +29,7 @@ from edge.runner import AnswerRunner, Features, NamedVideo, Video
 from edge.session import EdgeSession
 from edge.spool import Journal
 from edge.stages import StagedDrafter, Stages
+from edge.transcoding import COPY, SampledClip, check_codec
 from edge.video import Clip, open_clip
 from edge.vision import ClipFeatures, VisionLoader
 from edge.vocabularies import OWN, SHARED, TargetHash, Vocabularies
@@ -292,6 +293,9 @@ class Answering:
             raise PromptError("the question is empty: ask something")
         if ask.max_tokens < 1:
             raise PromptError("max-tokens must be at least 1")
+        check_codec(ask.video_codec)
+        if ask.video_codec not in ("", COPY) and ask.mode is Mode.EDGE_VISION:
+            raise PromptError("under edge_vision no video goes up, but features: leave out --video-codec")
         if watch is not None:
             if ask.mode is Mode.EDGE_VISION:
                 raise PromptError("a watched clip goes up as video: edge_vision needs --video")
@@ -322,7 +326,11 @@ class Answering:
 
     async def _open_video(self, ask: AskRequest, stages: Stages) -> Video:
         clip = await self._load_clip(ask, stages)
-        return Video(clip.header, clip.packets)
+        if ask.video_codec in ("", COPY):
+            return Video(clip.header, clip.packets)
+
+        sampled = SampledClip(clip, ask.video_codec, self._settings.live_kbps)
+        return Video(sampled.header, lambda: sampled.packets(self._files))
 
     async def _load_clip(self, ask: AskRequest, stages: Stages) -> Clip:
         def work() -> Clip:

@@ -25,14 +25,16 @@ from common.types import CloudMessage, Commit, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.channel import Channel
 from edge.pacing import VideoInFlight
-from edge.video_stream import PacedLink, Sent, paced_messages
-
+from edge.video_stream import PacedLink, Sent, paced_features, paced_messages
 
 _MUTE_S = 10.0  # between two tokens, before the session is resumed on another stream: damage can make one stream mute
 _QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
 _VIDEO_QUIET_S = 2.0
 _VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
 _FEATURES_ANSWER_S = 60.0  # what isn't paced may fill the socket's buffer, and a sign of life has to wait behind it
+
+
+Packets = Iterable[VideoPacket] | AsyncIterable[VideoPacket]  # ready, or as they are made
 
 
 class Stream(Protocol):
@@ -57,7 +59,7 @@ class Link(Protocol):
     async def open(self) -> Stream:
         """Open a stream. May raise LinkError, now or at the first send or receive."""
 
-    async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
+    async def send_video(self, session_id: str, header: VideoHeader, packets: Packets) -> int:
         """Stream a video; returns the bytes on the wire. Raises LinkError, or the cloud's refusal."""
 
     async def stream_video(
@@ -77,9 +79,7 @@ class Link(Protocol):
 class GrpcStream:
     """A `Speculate` call. `sealed`: messages bear checksums, ours always, the cloud's if its metadata says so."""
 
-    def __init__(
-        self, call: Any, *, sealed: bool = False, check: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
+    def __init__(self, call: Any, *, sealed: bool = False, check: Callable[[], Awaitable[None]] | None = None) -> None:
         self._call = call
         self._check = check
         self._answering = False
@@ -226,15 +226,15 @@ class GrpcLink:
         call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata(METADATA))
         return GrpcStream(call, sealed=True, check=self._drafts.check)
 
-    async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
+    async def send_video(self, session_id: str, header: VideoHeader, packets: Packets) -> int:
         """Stream a video on its own connection."""
 
-        async def read() -> AsyncIterator[VideoPacket]:
-            for packet in packets:
+        async def read(ready: Iterable[VideoPacket]) -> AsyncIterator[VideoPacket]:
+            for packet in ready:
                 yield packet
 
-        stream = VideoInFlight(awaited=True)
-        messages = paced_messages(session_id, header, read(), self._pacing, stream, gather=True)
+        stream, coming = VideoInFlight(awaited=True), packets if isinstance(packets, AsyncIterable) else read(packets)
+        messages = paced_messages(session_id, header, coming, self._pacing, stream, gather=True)
         return await self._send_video(messages, stream)
 
     async def stream_video(
@@ -248,14 +248,10 @@ class GrpcLink:
     async def send_features(
         self, session_id: str, header: FeaturesHeader, features: AsyncIterable[FrameFeatures]
     ) -> int:
-        """Stream a video's features, a frame a message, as they are made."""
-
-        async def messages() -> AsyncIterator[bytes]:
-            yield codec.encode_features_header(session_id, header)
-            async for frame in features:
-                yield codec.encode_features((frame,))
-
-        return await self._send_video(messages())
+        """Stream a video's features as they are made, in pieces."""
+        stream = VideoInFlight(awaited=True)
+        messages = paced_features(session_id, header, features, self._pacing, stream)
+        return await self._send_video(messages, stream)
 
     async def _send_video(self, messages: AsyncIterator[bytes], stream: VideoInFlight | None = None) -> int:
         """Send messages, and take acknowledgements in for `stream`, if they ask for them."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge.eventgpt import EventGPTConfig
     from edge.events import Events, EventSimulator
 
+_MOST_PARTS = 16  # of a window over a recording that is much shorter
 _DEFAULT_WINDOW_US = 1_000_000  # of a drafter that takes windows of any length
 
 
@@ -85,7 +86,7 @@ class RecordedEvents:
     async def frames(self, newest_us: int, stages: Stages, files: Executor) -> list[NDArray[Any]]:
         """The drafter's frames of the window that ends at `newest_us`."""
         window_us = self._config.window_us or _DEFAULT_WINDOW_US
-        parts = parts_of(newest_us - window_us, newest_us + 1, self._period_us)
+        parts = parts_of(newest_us - window_us, newest_us + 1, self._period_us)[-_MOST_PARTS:]
 
         def work() -> list[NDArray[Any]]:
             with stages.span("load"):

@@ -7,12 +7,12 @@ that isn't reached, or says that it can't go on, loses its turn at once. A sessi
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Sequence
 
 from common.errors import EventSpecError, LinkError
 from common.types import CloudMessage, EdgeMessage, Failure, Open, Opened, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-from edge.link import Link, Stream
+from edge.link import Link, Packets, Stream
 from edge.video_stream import Sent
 
 _REMEMBERED = 256
@@ -96,7 +96,7 @@ class ReplicaLink:
             self.lost(replica)
             raise
 
-    async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
+    async def send_video(self, session_id: str, header: VideoHeader, packets: Packets) -> int:
         """Stream a video to where its session is."""
         return await self._home(session_id).send_video(session_id, header, packets)
 

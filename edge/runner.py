@@ -42,7 +42,7 @@ class Video:
     """A clip ready to be sent: its header, and a way to read its packets (more than once)."""
 
     header: VideoHeader
-    packets: Callable[[], Iterable[VideoPacket]]
+    packets: Callable[[], Iterable[VideoPacket] | AsyncIterable[VideoPacket]]
 
 
 @dataclass(frozen=True, slots=True)

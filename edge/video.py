@@ -41,6 +41,16 @@ class Clip:
         with _opened(self.path) as (container, stream):
             yield from _packets(container, stream)
 
+    def pictures(self) -> Iterator[Any]:
+        """The decoded frames (`av.VideoFrame`), in the order of presentation.
+
+        Raises:
+            VideoFormatError: the file changed or is damaged.
+        """
+        with _opened(self.path) as (container, stream):
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            yield from container.decode(stream)
+
     def recorded(self) -> Iterator[tuple[float, VideoPacket]]:
         """The packets, each with the moment at which its picture has been taken, in seconds since the recording began.
 

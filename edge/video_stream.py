@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
 from common import codec
-from common.video import VideoHeader, VideoPacket
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.pacing import FIRST_WINDOW, VideoInFlight, VideoPacer
 
 _FIRST_WORD_S = 1.0  # to wait for a cloud's first acknowledgement before a large packet, which it may take in pieces
@@ -114,3 +114,31 @@ def _pieces(packet: VideoPacket, pacer: VideoPacer) -> Iterable[VideoPacket]:
         if end == size:
             return
         start = end
+
+
+async def paced_features(
+    session_id: str,
+    header: FeaturesHeader,
+    features: AsyncIterable[FrameFeatures],
+    link: PacedLink,
+    stream: VideoInFlight,
+) -> AsyncIterator[bytes]:
+    """A video's features as messages, each when it may go out; to a cloud that acknowledges, in pieces."""
+
+    async def admitted(data: bytes) -> bytes:
+        await link.admit(stream, len(data))
+        return data
+
+    yield await admitted(codec.encode_features_header(session_id, replace(header, acknowledge=True)))
+    in_pieces: bool | None = None
+    async for frame in features:
+        in_pieces = await link.heard() if in_pieces is None else in_pieces
+        if not in_pieces:
+            yield await admitted(codec.encode_features((frame,)))
+            continue
+        data, start = frame.features.data, 0
+        while start < len(data):
+            end = min(len(data), start + link.pacer.fragment)
+            piece = replace(frame, features=replace(frame.features, data=data[start:end]), size=len(data))
+            yield await admitted(codec.encode_features((piece,)))
+            start = end

@@ -15,10 +15,11 @@ from typing import Any
 
 from common.ask import WatchRequest, WatchState
 from common.errors import CapacityError, LinkError, PromptError
-from common.video import VideoPacket
+from common.video import VideoHeader, VideoPacket
 from edge.event_frames import read_event_frames
 from edge.live_watch import LiveWatch
 from edge.runner import Video
+from edge.transcoding import COPY, SampledClip, check_codec
 from edge.video import Clip, open_clip
 from edge.watch_base import BACKOFF_S, WatchBase, WatchTools
 
@@ -28,7 +29,9 @@ class Watch(WatchBase):
 
     def __init__(self, request: WatchRequest, tools: WatchTools) -> None:
         super().__init__(request, tools)
+        check_codec(request.video_codec)
         self._clip: Clip | None = None
+        self._sampled: SampledClip | None = None  # only these frames go up
 
     @property
     def ready(self) -> bool:
@@ -43,16 +46,26 @@ class Watch(WatchBase):
 
     @property
     def frames(self) -> int:
-        """Frames of the clip."""
-        return self.clip.header.frames
+        """Frames that go up."""
+        return self._header.frames
+
+    @property
+    def _header(self) -> VideoHeader:
+        return self.clip.header if self._sampled is None else self._sampled.header
 
     def video(self) -> Video:
-        """The whole clip."""
-        return Video(self.clip.header, self.clip.packets)
+        """The whole clip, or its sampled frames."""
+        sampled = self._sampled
+        if sampled is None:
+            return Video(self.clip.header, self.clip.packets)
+        return Video(sampled.header, lambda: sampled.packets(self._tools.files))
 
     async def _begin(self) -> list[Coroutine[Any, Any, None]]:
         opening = lambda: open_clip(self.request.video_path, max_bytes=self._tools.max_video_bytes)  # noqa: E731
-        self._clip = await asyncio.get_running_loop().run_in_executor(self._tools.files, opening)
+        clip = await asyncio.get_running_loop().run_in_executor(self._tools.files, opening)
+        if self.request.video_codec not in ("", COPY):
+            self._sampled = SampledClip(clip, self.request.video_codec, self._tools.live_kbps)
+        self._clip = clip
         if not self.request.events_path:
             self.drafter_ready.set()
             return [self._stream()]
@@ -60,7 +73,7 @@ class Watch(WatchBase):
 
     async def _stream(self) -> None:
         """Send the video; begin again where the link breaks (the cloud skips the frames that it has)."""
-        header = replace(self.clip.header, ahead=True)
+        header = replace(self._header, ahead=True)
         for attempt in range(1_000_000):
             self.frames_sent = 0
             try:
@@ -73,6 +86,12 @@ class Watch(WatchBase):
 
     async def _packets(self) -> AsyncIterator[VideoPacket]:
         """The clip's packets; in real time, each when its picture has been taken."""
+        if self._sampled is not None:
+            async for taken_s, packet in self._sampled.taken(self._tools.files):
+                if self.request.realtime:
+                    await self._until(taken_s)
+                yield packet
+            return
         for taken_s, packet in self.clip.recorded():
             if self.request.realtime:
                 await self._until(taken_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,4 +123,33 @@ def test_features_in_a_video_and_streams_cut_short(clip: Clip) -> None:
     receiver = FeatureReceiver(HEADER, SPEC)
     receiver.take((features(0),))
     with pytest.raises(LinkError, match="after 1 of 2"):
+        receiver.check_complete()
+
+
+def in_pieces(frame: FrameFeatures, size: int) -> list[FrameFeatures]:
+    data = frame.features.data
+    parts = [data[start : start + size] for start in range(0, len(data), size)]
+    return [FrameFeatures(frame.index, replace(frame.features, data=part), len(data)) for part in parts]
+
+
+def test_features_in_pieces_are_the_same_features() -> None:
+    frames = [features(index) for index in range(SPEC.count)]
+    whole, cut = FeatureReceiver(HEADER, SPEC), FeatureReceiver(HEADER, SPEC)
+    whole.take(tuple(frames))
+    for piece in [piece for frame in frames for piece in in_pieces(frame, 7)]:
+        cut.take((piece,))
+    assert np.array_equal(all_of(whole)[0].pixels, all_of(cut)[0].pixels)
+    cut.check_complete()
+
+
+def test_pieces_of_features_that_dont_fit_are_refused() -> None:
+    first, second = features(0), features(1)
+    for wrong in (first, second, in_pieces(first, 1_000)[0]):
+        receiver = FeatureReceiver(HEADER, SPEC)
+        receiver.take((in_pieces(first, 7)[0],))
+        with pytest.raises(MessageError):
+            receiver.take((wrong,))
+    receiver = FeatureReceiver(HEADER, SPEC)
+    receiver.take(tuple(in_pieces(first, 7)[:-1]))
+    with pytest.raises(LinkError):
         receiver.check_complete()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -170,7 +171,7 @@ PACKETS = st.lists(
     st.builds(VideoPacket, index=U32, pts=S64, dts=S64, keyframe=st.booleans(), data=st.binary(max_size=30)),
     max_size=4,
 ).map(tuple)
-FEATURES_HEADERS = st.builds(FeaturesHeader, vision_fingerprint=TEXT, frames=U32)
+FEATURES_HEADERS = st.builds(FeaturesHeader, vision_fingerprint=TEXT, frames=U32, acknowledge=st.booleans())
 FEATURES = st.lists(st.builds(FrameFeatures, index=U32, features=hidden_states()), max_size=3).map(tuple)
 INFOS = st.builds(
     ServerInfo,
@@ -278,6 +279,15 @@ def test_features_of_another_size_than_their_shape_are_refused_before_use() -> N
     message = pb.StreamVideoRequest(features=[pb.FrameFeatures(features=tensor)])
     with pytest.raises(MessageError, match="needs 8704 bytes, got 4352"):
         codec.decode_video_message(message.SerializeToString())
+
+
+def test_pieces_of_features_survive_the_wire_and_lie_about_nothing() -> None:
+    piece = FrameFeatures(3, Tensor("float16", (4, 5), bytes(13)), 40)
+    assert codec.decode_video_message(codec.encode_features((piece,))) == ("", None, (piece,))
+    for size, data in ((38, 13), (42, 13), (40, 0), (40, 41)):
+        wrong = replace(piece, features=replace(piece.features, data=bytes(data)), size=size)
+        with pytest.raises(MessageError, match="tensor"):
+            codec.decode_video_message(codec.encode_features((wrong,)))
 
 
 def test_packets_and_features_in_one_message_are_refused() -> None:

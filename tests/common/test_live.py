@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.live import LEAST_STRIDE_US, MOST_CELLS, LiveWindow, Sampler
@@ -22,6 +22,7 @@ def sampled(window: LiveWindow, gaps: list[int]) -> list[int]:
     return times
 
 
+@settings(deadline=None)
 @given(WINDOWS, GAPS, st.integers(1, 12))
 def test_the_window_is_the_last_cells_one_picture_each(window: LiveWindow, gaps: list[int], count: int) -> None:
     times = sampled(window, gaps)
@@ -37,6 +38,7 @@ def test_the_window_is_the_last_cells_one_picture_each(window: LiveWindow, gaps:
     assert (chosen[-1] == members[-1] or count == 1) and chosen[0] == members[0]
 
 
+@settings(deadline=None)
 @given(WINDOWS, GAPS)
 def test_what_came_before_the_window_changes_nothing(window: LiveWindow, gaps: list[int]) -> None:
     times = sampled(window, gaps)

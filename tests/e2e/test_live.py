@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -16,9 +17,14 @@ import torch
 from benchmarks.clips import ClipQuestion
 from benchmarks.processes import Pair
 from cloud.target import VideoLlavaTarget
-from common.ask import Mode, WatchRequest
+from common.ask import AskRequest, Mode, Report, WatchRequest
 from common.shipped import shipped_target
 from common.types import SamplingParams
+from common.video_decoding import VideoDecoder
+from common.video_sampling import sampled_indices
+from edge.asking import ask_daemon, watch_daemon
+from edge.transcoding import SampledClip
+from edge.video import open_clip
 from tests.cloud.driver import Case, answer_all, generate, make_engine
 from tests.e2e.live import LiveEdge, live_edge
 from tests.e2e.pairs import engine_of
@@ -121,6 +127,29 @@ async def test_a_file_that_ends_can_be_asked_about_still(
         first, second = await edge.ask(QUESTIONS[0]), await edge.ask(QUESTIONS[1])
         assert first["frames"] == second["frames"]
         assert first["token_ids"] == alone(target, edge, first, SamplingParams())
+
+
+@pytest.mark.parametrize("codec", ["h264", "jpeg"])
+def test_a_clip_whose_sampled_frames_alone_go_up(
+    pair: Pair, clips: list[ClipQuestion], target: VideoLlavaTarget, codec: str
+) -> None:
+    clip = clips[0]
+    sampled = SampledClip(open_clip(clip.video), codec)
+    decoder = VideoDecoder(sampled.header, count=8)
+    packets = [packet for _, packet in sampled.recorded()]
+    pictures = [one for packet in packets for one in decoder.push(packet)] + decoder.finish()
+    truth = generate(target, Case(clip.question, [picture for _, picture in pictures], max_tokens=64))
+    asked = AskRequest(clip.question, str(clip.events), str(clip.video), video_codec=codec)
+    reports = [event.values for event in ask_daemon(pair.edge.address, asked) if isinstance(event, Report)]
+    request = WatchRequest(str(clip.video), str(clip.events), video_codec=codec)
+    with contextlib.closing(watch_daemon(pair.edge.address, request)) as states:
+        state = next(state for state in states if state.complete and state.drafter_ready)
+        ask = AskRequest(clip.question, watch=state.watch)
+        reports += [event.values for event in ask_daemon(pair.edge.address, ask) if isinstance(event, Report)]
+    assert state.frames == 8
+    for values in reports:
+        assert values["token_ids"] == truth
+        assert [number for number, _ in values["frames"]] == sampled_indices(32, 8)
 
 
 def test_the_command(pair: Pair, clips: list[ClipQuestion]) -> None:

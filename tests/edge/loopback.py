@@ -15,6 +15,7 @@ from common.errors import EngineDeadError, EventSpecError, LinkError
 from common.failures import failure_of
 from common.types import Close, CloudMessage, EdgeMessage, Open, SamplingParams, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
+from edge.link import Packets
 from tests.fakes import EOS, VIDEO_FRAMES, FakeRunner, next_token, prompt_tokens
 from tests.local_engine import LocalEngine
 
@@ -98,7 +99,8 @@ class LoopLink:
             raise self.opens[0] if self.for_ever else self.opens.pop(0)
         return LoopStream(self)
 
-    async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
+    async def send_video(self, session_id: str, header: VideoHeader, packets: Packets) -> int:
+        assert isinstance(packets, Iterable)
         self.videos += 1
         size = sum(len(packet.data) for packet in packets)
         if self.video_errors:

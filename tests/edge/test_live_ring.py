@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.live import LiveWindow
@@ -26,6 +26,7 @@ def filled(window: LiveWindow, gaps: list[int], *, all_intra: bool = False) -> t
     return ring, packets
 
 
+@settings(deadline=None)
 @given(WINDOWS, GAPS, st.booleans())
 def test_the_window_can_always_be_decoded_and_memory_is_bounded(
     window: LiveWindow, gaps: list[int], all_intra: bool
@@ -43,6 +44,7 @@ def test_the_window_can_always_be_decoded_and_memory_is_bounded(
         assert packet.pts < older or ring.covering([packet.index])
 
 
+@settings(deadline=None)
 @given(WINDOWS, GAPS, st.lists(st.integers(0, 30), max_size=150))
 def test_a_sender_gets_what_a_decoder_can_use_and_never_falls_back_far(
     window: LiveWindow, gaps: list[int], polls: list[int]

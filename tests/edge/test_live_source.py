@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import VideoFormatError
@@ -132,6 +132,7 @@ def test_kinds() -> None:
         next(pictures(LiveSource("/dev/null"), threading.Event()))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.none() | st.floats(-100, 1e6, allow_nan=False), st.floats(0, 5)), min_size=1, max_size=60))
 def test_times_always_grow(steps: list[tuple[float | None, float]]) -> None:
     timeline, now, last = Timeline(), 0.0, -1

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from cloud.ingest import PacketJoiner
 from common import codec
 from common.errors import MessageError
-from common.video import VideoHeader, VideoPacket
+from common.types import Tensor
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.pacing import FIRST_WINDOW, VideoInFlight
-from edge.video_stream import PacedLink, paced_messages
+from edge.video_stream import PacedLink, paced_features, paced_messages
 
 HEADER = VideoHeader("mjpeg", b"", 64, 48, 3, 1, 1000)
 
@@ -92,3 +93,27 @@ def test_pieces_that_dont_fit_are_refused() -> None:
             PacketJoiner(100).join((piece, other))
     with pytest.raises(MessageError, match="at most 5 bytes"):
         PacketJoiner(5).join((piece, piece))
+
+
+@pytest.mark.parametrize("acknowledges", [True, False])
+async def test_features_go_out_in_pieces_as_there_is_room(acknowledges: bool) -> None:
+    link, stream, received, most = PacedLink(), VideoInFlight(awaited=True), list[FrameFeatures](), 0
+    link.pacer.heard, count = acknowledges, 3 if acknowledges else 1
+
+    async def frames() -> AsyncIterator[FrameFeatures]:
+        for index in range(count):
+            yield FrameFeatures(index, Tensor("uint8", (100, 100), bytes([index]) * 10_000))
+
+    header = FeaturesHeader("vision", 3)
+    announced: list[FeaturesHeader] = []
+    async for data in paced_features("session-0", header, frames(), link, stream):
+        _, about, items = codec.decode_video_message(data)
+        announced += [about] if isinstance(about, FeaturesHeader) else []
+        received += [item for item in items if isinstance(item, FrameFeatures)]
+        most = max(most, link.pacer.in_flight)
+        if acknowledges:
+            link.acknowledged(stream, stream.sent)
+    assert announced == [FeaturesHeader("vision", 3, acknowledge=True)]
+    joined = [b"".join(r.features.data for r in received if r.index == index) for index in range(count)]
+    assert joined == [bytes([index]) * 10_000 for index in range(count)]
+    assert (len(received) > count) == acknowledges and most <= link.pacer.window + 10_100

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from common.server import DaemonServer, run_daemon
 from common.video import VideoHeader, VideoPacket
 from edge.answering import Answering, DrafterModel
 from edge.config import EdgeSettings
-from edge.link import GrpcLink, LinkSettings
+from edge.link import GrpcLink, LinkSettings, Packets
 from edge.runner import Video
 from edge.stages import Stages
 from edge.worker import DraftingThread
@@ -81,7 +81,7 @@ class UploadedVideo:
 class GatewayLink(GrpcLink):
     """The way to the target's daemon, on which uploads are passed on."""
 
-    async def send_video(self, session_id: str, header: VideoHeader, packets: Iterable[VideoPacket]) -> int:
+    async def send_video(self, session_id: str, header: VideoHeader, packets: Packets) -> int:
         """Pass an upload on."""
         assert isinstance(packets, UploadedVideo)
         return await self._send_video(packets.messages(session_id))
