@@ -150,12 +150,12 @@ def serve(
         bool | None,
         typer.Option("--insecure", help="Listen beyond this machine, and send the token, even without TLS."),
     ] = None,
-    replay: Annotated[
-        str | None,
     metrics: Annotated[
         str | None,
         typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
     ] = None,
+    replay: Annotated[
+        str | None,
         typer.Option(
             help="Pad all stages to a profile of measured times: a name such as 7b-4bit-24gb, or a file. [off]"
         ),
@@ -209,10 +209,6 @@ def ask(
     window_start_us: Annotated[
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
-    video_codec: Annotated[
-        VideoCodecChoice,
-        typer.Option(help="How the video goes up: as it is, or the frames that count encoded anew. [copy]"),
-    ] = VideoCodecChoice.auto,
     answer_id: Annotated[
         str,
         typer.Option(
@@ -260,7 +256,6 @@ def ask(
         patience_ms=patience_ms,
         draft_length=draft_length,
         window_start_us=window_start_us,
-        video_codec=video_codec.request,
         answer_id=answer_id or uuid.uuid4().hex,
     )
     _run_ask(edge, request, as_json, Reach(edge_ca, edge_cert, edge_key, token_file=token_file), reconnect_s)
