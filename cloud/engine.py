@@ -407,9 +407,7 @@ class Engine:
             outputs += self._settle(one, choices, now, began_us, result.forward_us, len(scheduled))
         return outputs
 
-    def _forward_each(
-        self, scheduled: Sequence[Scheduled], now: float, encode_us: int
-    ) -> list[Output]:
+    def _forward_each(self, scheduled: Sequence[Scheduled], now: float, encode_us: int) -> list[Output]:
         """After a forward that failed: each session again by itself, so that only one that fails again fails.
 
         Keys and values are written in place at the same positions again, so that nothing is done twice.
@@ -553,14 +551,14 @@ class Engine:
     def held(self) -> Held:
         """What is held."""
         parked = sum(s.parked_since is not None for s in self._sessions.values())
+        return Held(len(self._sessions), parked, sum(name in self._clips for name in self._sessions))
+
     def gauge(self, now: float) -> None:
         """Write into `stats` what is so at the moment."""
         due = (session.due_at() for session in self._sessions.values())
         self.stats.sessions_waiting = sum(at is not None and at <= now for at in due)
         self.stats.frames_waiting = sum(len(frames.pixels) for _, frames in self._frames)
         self.stats.kv_tokens = sum(session.kv_length for session in self._sessions.values())
-
-        return Held(len(self._sessions), parked, sum(name in self._clips for name in self._sessions))
 
     def expire(self, now: float) -> list[Output]:
         """Free parked sessions whose lease is over, and those of a silent edge, which is told."""
@@ -595,9 +593,9 @@ class Engine:
     def _release(self, session_id: str, poisoned: bool = False) -> None:
         session = self._sessions.pop(session_id, None)
         if session is None:
-        self.stats.stale_drafts += session.stale_drafts
             return
         self._shapes.pop(session_id)
+        self.stats.stale_drafts += session.stale_drafts
         clip = self._clips.lent_to(session)
         if clip is not None and not poisoned:
             self._take_back(clip, session)
