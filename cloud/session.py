@@ -138,8 +138,9 @@ class Session:
             self.last_draft_id = max(self.last_draft_id, draft.draft_id)
 
     def expects(self, draft: Draft) -> bool:
-        """False for a draft that needn't be looked into: of another stream, seen before, or too late."""
-        return self.reason is None and draft.epoch == self.epoch and draft.draft_id not in self._seen
+        """False for a draft that needn't be looked into: of another stream or of none, seen before, or too late."""
+        live = self.reason is None and self.parked_since is None
+        return live and draft.epoch == self.epoch and draft.draft_id not in self._seen
 
     def _acceptable(self, draft: Draft) -> bool:
         return self.expects(draft) and bool(draft.token_ids) and max(draft.token_ids) < self.vocab_size

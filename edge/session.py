@@ -405,6 +405,7 @@ class EdgeSession:
         known = len(self.committed) - commit.start_position
         if (
             known < 0
+            or commit.start_position + len(commit.token_ids) > self.opening.max_tokens
             or list(commit.token_ids[:known]) != self.committed[commit.start_position :][: len(commit.token_ids)]
         ):
             self.link_lost(LinkError("the cloud's commits don't continue the answer"), now)

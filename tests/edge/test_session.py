@@ -346,6 +346,16 @@ def test_commits_may_overlap_but_never_change_or_leave_a_hole(shell: Shell) -> N
         assert shell.session.committed == [5, 6, 7]
 
 
+def test_a_cloud_that_says_more_than_was_asked_for_is_a_lost_link(shell: Shell) -> None:
+    most = shell.session.opening.max_tokens
+    shell.hear(Commit(0, (5,) * most))
+    assert len(shell.session.committed) == most
+    other = Shell()
+    other.stream()
+    other.hear(Commit(0, (5,) * (most + 1)))
+    assert (other.phase(), other.session.committed) == (Phase.LOST, [])
+
+
 def test_an_end_at_another_length_is_a_lost_link(shell: Shell) -> None:
     shell.commit([5, 6])
     actions = shell.hear(Finished(FinishReason.STOP, 3))

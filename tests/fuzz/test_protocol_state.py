@@ -204,6 +204,15 @@ class Conversations(RuleBasedStateMachine):
         assert self.engine.sessions == 0
 
 
+def test_a_draft_of_a_stream_that_is_lost_already() -> None:
+    """Found by the machine: it became pending in a parked session, and the books didn't add up."""
+    engine = Engine(FakeRunner(slots=1), EngineLimits())
+    engine.handle("session-0", Open("session-0", QUESTIONS[0], drafter=INFO), 0.0)
+    engine.handle("session-0", Park(), 0.1)
+    engine.handle("session-0", Draft(1, 0, 0, prefix_hash([]), (5,)), 0.2)
+    engine.check_integrity()
+
+
 TestConversations = Conversations.TestCase
 TestConversations.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
