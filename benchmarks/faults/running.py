@@ -11,7 +11,7 @@ from benchmarks.asking import ask_clip
 from benchmarks.faults.asks import Asker, new_id, request_for
 from benchmarks.faults.judge import Ending, Truth, Verdict, judge, worst
 from benchmarks.faults.rig import RESUME_TTL_S, Rig
-from benchmarks.faults.schedule import Fault, Kind, Question
+from benchmarks.faults.schedule import MESSAGE_KINDS, Fault, Kind, Question
 from benchmarks.faults.strikes import Struck, strike
 from common.ask import Mode
 from common.errors import EventSpecError, LinkError
@@ -107,6 +107,8 @@ def _run_one(rig: Rig, fault: Fault, truths: list[Truth]) -> Outcome:
     deadline = max(struck.healed, began) + LIMIT_S
     for asker in (*(a for a, _ in judged), *strangers):
         asker.wait(deadline)
+    if fault.kind in MESSAGE_KINDS and not rig.strike_relay({"do": "met"})["met"]:
+        struck.skipped = "no message passed meanwhile"
     verdicts = [judge(asker.witness, truth) for asker, truth in judged]
     verdicts += [v for asker in strangers if (v := _stranger(asker)) is not None]
     trouble += [f"died: {name}" for name in rig.dead()] + rig.take_tracebacks()

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     BAD_NEIGHBOUR = "bad_neighbour"  # a session with a damaged video or a hopeless prompt beside the others
 
 
+MESSAGE_KINDS = (Kind.REORDER, Kind.DUPLICATE, Kind.DAMAGE)
 # of a hundred faults
 MIXTURE: dict[Kind, int] = {
     Kind.KILL_CLOUD: 2,
@@ -143,7 +144,7 @@ def _answers(kind: Kind, draw: random.Random) -> int:
 
 
 def _question(kind: Kind, place: int, draw: random.Random) -> Question:
-    if kind in (Kind.REORDER, Kind.DUPLICATE, Kind.DAMAGE):
+    if kind in MESSAGE_KINDS:
         edge = MESSAGE_EDGE
     elif kind in (Kind.KILL_EDGE, Kind.KILL_ASKER, Kind.FULL_DISK) and place == 0:
         edge = 0
@@ -168,7 +169,7 @@ def _seconds(kind: Kind, draw: random.Random) -> float:
                 return draw.uniform(low, high)
             chosen -= share
         return _CUTS[0][1]
-    if kind in (Kind.REORDER, Kind.DUPLICATE, Kind.DAMAGE):
+    if kind in MESSAGE_KINDS:
         return draw.uniform(0.2, 1.5)
     if kind is Kind.TRICKLE:
         return draw.uniform(1.0, 4.0)
