@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,3 +76,9 @@ def test_a_sampler_takes_no_time_that_goes_back() -> None:
 def test_windows_that_make_no_sense_are_refused(stride: int, cells: int) -> None:
     with pytest.raises(ValueError, match="live"):
         LiveWindow(stride, cells)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 16])
+def test_frames_are_sampled_as_numpy_would(count: int) -> None:
+    for total in [*range(1, 500), 19_999, 20_000]:
+        assert sampled_indices(total, count) == [int(index) for index in np.linspace(0, total - 1, count)]
