@@ -118,8 +118,10 @@ class GrpcStream:
     async def send(self, message: EdgeMessage) -> int:
         """Send; returns the bytes on the wire."""
         data = codec.encode_edge_message(message)
+        if self._sealed:
+            data = seal(data)
         try:
-            await self._write(seal(data) if self._sealed else data)
+            await self._write(data)
         except grpc.RpcError as error:
             raise error_of_status(error) from error
         except Exception as error:  # grpc.aio raises InvalidStateError and others once the call is over
@@ -262,8 +264,9 @@ class GrpcLink:
             nonlocal size
             try:
                 async for data in messages:
-                    size += len(data)
-                    yield seal(data)
+                    sealed = seal(data)
+                    size += len(sealed)
+                    yield sealed
             except EventSpecError as error:  # gRPC only logs it, and cancels the call
                 broken.append(error)
 
