@@ -108,7 +108,8 @@ class Rig:
 
     def start_cloud(self) -> Running:
         """Start the cloud where it was; not yet ready."""
-        arguments = ["--listen", self._cloud_address or self.link.cloud_listen(), "--model", str(self._target)]
+        where = self._cloud_address or self.link.cloud_listen()
+        arguments = ["--insecure", "--listen", where, "--model", str(self._target)]  # the link's own namespaces
         arguments += ["--sessions", "12", "--max-draft", "2", "--replay", str(self.folder / "paced.toml")]
         arguments += ["--resume-ttl-s", str(RESUME_TTL_S), "--step-timeout-s", str(STEP_TIMEOUT_S), *self._threads]
         orders = str(self.folder / "orders")
