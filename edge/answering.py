@@ -256,7 +256,8 @@ class Answering:
                 await video.close()
         if watch is not None and cloud:
             session.figures.uplink_bytes["video"] += watch.claim_bytes()
-        yield Report({**self._report(drafter, ask, session, stages), "ahead": ahead})
+        age_ms = _age_ms(watch, session)
+        yield Report({**self._report(drafter, ask, session, stages), "ahead": ahead, "frames_age_ms": age_ms})
         self._experience.choice.told(form, session.figures.draft_form)
         length.reflect()
 
@@ -376,6 +377,12 @@ def _vocabulary(drafter: DrafterModel, mode: Mode) -> str:
     if drafter.across is not None:
         return drafter.across.way.value
     return OWN if mode is Mode.EDGE_ONLY else SHARED
+
+
+def _age_ms(watch: WatchBase | None, session: EdgeSession) -> float | None:
+    """How old the newest frame of a live stream's answer was when the question came; None of other videos."""
+    taken = watch.taken_at(session.frames[-1].number) if watch is not None and session.frames else None
+    return None if taken is None else round((session.started_at - taken) * 1e3, 3)
 
 
 def _ahead(watch: WatchBase | None) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from common.ask import WatchRequest
-from common.errors import EventFormatError, EventSpecError, LinkError, PromptError, VideoFormatError
+from common.errors import EventFormatError, EventSpecError, PromptError, VideoFormatError
 from common.live import LiveWindow, Sampler
 from common.video import VIDEO_FRAMES, VideoHeader, VideoPacket
 from edge.encoding import H264, EncoderSettings, PictureEncoder
@@ -160,7 +160,9 @@ class LiveWatch(WatchBase):
             sent_before, self._in_window = self.frames_sent, 0
             try:
                 await self._tools.link.stream_video(self.id, self._header, self._packets(), self._told)
-            except LinkError:
+            except EventSpecError as error:
+                if not error.retryable:
+                    raise
                 attempt = 0 if self.frames_sent - sent_before > self.window.cells else attempt + 1
                 await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
                 continue

@@ -76,6 +76,10 @@ class WatchBase(ABC):
     def video(self) -> Video | LiveVideo:
         """The video for one question, for a cloud that doesn't hold it any more."""
 
+    def taken_at(self, number: int) -> float | None:
+        """When a live stream's picture was taken, by the daemon's clock; None of one long gone, or of other videos."""
+        return None
+
     @abstractmethod
     async def _begin(self) -> list[Coroutine[Any, Any, None]]:
         """Open the source; the work that then goes on until the watch ends."""

@@ -74,6 +74,7 @@ async def test_answers_are_the_targets_on_the_frames_that_they_name(
             mode = Mode.CLOUD_ONLY if turn == 2 else Mode.STREAM_TO_CLOUD
             values = await edge.ask(question, mode, sampling)
             looks_right(values)
+            assert values["frames_age_ms"] < 5_000
             assert values["token_ids"] == alone(target, edge, values, sampling)
             assert values["mode"] == mode.value and edge.link.videos == 0
             windows.add(tuple(number for number, _ in values["frames"]))
