@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +9,13 @@ import pytest
 import torch
 
 from benchmarks.clips import ClipQuestion
-from benchmarks.faults.victims import PACED
 from benchmarks.processes import DaemonProcess, Pair, start_cloud, start_edge
 from common.adapters import create_adapter, save_adapter
 from common.ask import Mode
 from common.errors import LinkError
-from common.shipped import shipped_drafter, shipped_target
 from common.types import Pace, SamplingParams
 from tests.common.adapters.test_levels import stir
-from tests.e2e.pairs import ask, engine_of, talkative
+from tests.e2e.pairs import ask
 
 SAMPLED = SamplingParams(1.2, top_k=40, top_p=0.95, seed=11)
 
@@ -63,27 +59,6 @@ def test_every_form_gives_the_clouds_answer(
             assert not together.notices
     finally:
         edge.stop()
-
-
-def test_states_and_the_targets_own_survive_the_death_of_the_engine(clips: list[ClipQuestion], tmp_path: Path) -> None:
-    """L5F by its name; the engine that takes over has none of the target's states, and gets all of the edge's anew."""
-    (tmp_path / "paced.toml").write_text(PACED)
-    models = [talkative(folder, tmp_path / folder.name) for folder in (shipped_target(), shipped_drafter())]
-    common = ["--adapter", "tiny-L5F", "--threads", "1"]
-    cloud = start_cloud("--model", str(models[0]), "--replay", str(tmp_path / "paced.toml"), *common)
-    cloud.wait_ready(60.0)
-    edge = start_edge(cloud.address, "--model", str(models[1]), "--draft-form", "auto", *common)
-    try:
-        edge.wait_ready(60.0)
-        engine = engine_of(cloud.process.pid)
-        struck = ask(edge.address, clips[2], max_tokens=120, on_first_commit=lambda: os.kill(engine, signal.SIGKILL))
-        assert struck.values["resumes"] >= 1
-        assert struck.values["draft_form"] == "int8"
-        assert struck.values["accepted"] > 0
-        assert struck.token_ids == ask(edge.address, clips[2], mode=Mode.CLOUD_ONLY, max_tokens=120).token_ids
-    finally:
-        edge.stop()
-        cloud.stop()
 
 
 def test_a_cloud_without_the_adapter_gets_ids(pair: Pair, folder: Path, clips: list[ClipQuestion]) -> None:
