@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cloud.engine import Engine
     from cloud.target import VideoLlavaTarget
+    from common.tokenizer import Tokenizer
     from edge.answering import DrafterModel
     from edge.eventgpt import EventGPT
     from edge.session import EdgeSession
@@ -99,7 +100,23 @@ class InProcess:
         tokenizer = Tokenizer.from_folder(shipped_drafter())
         capacity = 8 * self.target.tokens_per_frame + 2 * _ROOM
         engine = Engine(TargetRunner(self.target, slots=_SLOTS, capacity=capacity, adapter=theirs))
-        return Serving(engine, DrafterModel("tiny", self.drafter, tokenizer, mine))
+        model = DrafterModel("tiny", self.drafter, tokenizer, mine)
+        return Serving(engine, model if not way.across else _other_drafter(way.across, tokenizer))
+
+
+def _other_drafter(across: str, target: Tokenizer) -> DrafterModel:
+    """The shipped drafter with a vocabulary of its own, for the target's."""
+    from common.shipped import shipped_other_drafter
+    from common.tokenizer import Tokenizer
+    from edge.answering import DrafterModel
+    from edge.eventgpt import EventGPT
+    from edge.vocabularies import vocabularies
+    from edge.vocabulary import Way as AcrossWay
+
+    folder = shipped_other_drafter()
+    model, words = EventGPT.from_pretrained(folder), Tokenizer.from_folder(folder)
+    known = vocabularies(words, [target], AcrossWay(across), model.config.eos_token_ids)
+    return DrafterModel(folder.name, model, words, known=known).speaking(known.speaking(target.hash))
 
 
 @dataclass(slots=True)
@@ -131,7 +148,7 @@ class Serving:
         report = {
             "token_ids": session.answer,
             "tokens": len(session.answer),
-            "answer": model.tokenizer.decode(session.answer),
+            "answer": model.words.decode(session.answer),
             "seed": 0,
             **session.figures.report(len(session.answer)),
         }

@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 def alignment(
     adapter: Annotated[
         list[str] | None,
-        typer.Option("--adapter", metavar="DIR", help="Adapter, by folder or name (may be given again). [tiny-L5F]"),
+        typer.Option(
+            "--adapter",
+            metavar="DIR",
+            help="Adapter, by folder or name (may be given again). [tiny-L5F; none with --across]",
+        ),
     ] = None,
     form: Annotated[
         list[str] | None,
         typer.Option("--form", help="Only this form (may be given again): hidden, int8, codes, mirror. [all]"),
+    ] = None,
+    across: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--across",
+            help="Also the shipped drafter of another vocabulary: text or pieces (may be given again). [none]",
+        ),
     ] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Held-out clips, drawn for this run.")] = 20,
     questions: Annotated[int, typer.Option(min=1, help="Questions about each, those with the longest answers.")] = 3,
@@ -50,7 +61,7 @@ def alignment(
     from benchmarks.report.word_classes import shipped_classifier
     from common.types import Pace
 
-    ways = ways_of(adapter or ["tiny-L5F"], form or [])
+    ways = ways_of(adapter or ([] if across else ["tiny-L5F"]), form or [], across or [])
     asked = _Asked(ways, Pace(pace), draft_length, repetitions)
     runs = _of_daemons(asked, scenes, questions, threads) if daemons else _in_process(asked, scenes, questions, threads)
     every = [run for rows in runs.values() for run in rows]
