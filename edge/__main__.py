@@ -13,10 +13,12 @@ import typer
 
 from common.cli import make_app, run_app
 from common.errors import PromptError
+from edge.doctor_cli import doctor
 from edge.events_cli import app as events_app
 
 app = make_app("The edge side of eventspec: reads events and video, drafts answers, streams them to the cloud.")
 app.add_typer(events_app, name="events")
+app.command()(doctor)
 
 
 class ModeChoice(str, Enum):

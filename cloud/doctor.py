@@ -1,0 +1,76 @@
+"""What `eventspec-cloud doctor` looks at: machine, target, adapter, ports, certificates, tokens, room for sessions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from cloud.config import CloudSettings
+from common.doctor import Check, examined, ok, warning
+from common.doctor_checks import (
+    certificates,
+    machine,
+    memory_bytes,
+    model_folder,
+    open_to_strangers,
+    port,
+    token_book,
+    torch_build,
+)
+from common.shipped import shipped_target
+
+_TARGETS = ("VideoLlavaForConditionalGeneration",)
+
+
+def examine(settings: CloudSettings) -> Iterator[Check]:
+    """All checks of a cloud, one after the other."""
+    folder = Path(settings.model) if settings.model else shipped_target()
+    tls = settings.security.tls
+    yield from examined(
+        [
+            ("machine", machine),
+            ("torch", partial(torch_build, settings)),
+            ("target", partial(model_folder, "target", folder, _TARGETS, settings)),
+            ("tokenizer", partial(_tokenizer, folder)),
+            ("sessions", partial(_sessions, settings, folder)),
+            ("adapter", partial(_adapter, settings)),
+            ("listen", partial(port, "listen", settings.listen)),
+            ("metrics", partial(port, "metrics", settings.metrics)),
+            ("certificate", partial(certificates, "certificate", tls)),
+            ("tokens", partial(token_book, settings.tokens)),
+            ("access", partial(open_to_strangers, settings.listen, settings.tokens, settings.tls_ca)),
+        ]
+    )
+
+
+def _tokenizer(folder: Path) -> Iterator[Check]:
+    from common.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_folder(folder)
+    yield ok("tokenizer", f"{tokenizer.vocab_size:,} pieces, hash {tokenizer.hash[:12]}; edges need the same")
+
+
+def _sessions(settings: CloudSettings, folder: Path) -> Iterator[Check]:
+    """Keys and values are taken at the start, for all sessions."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    text = config.get("text_config", config)
+    heads = text.get("num_key_value_heads") or text.get("num_attention_heads", 32)
+    size = text.get("head_dim") or text.get("hidden_size", 4096) // text.get("num_attention_heads", 32)
+    tokens = settings.capacity or 8 * 257 + settings.max_prompt_tokens + settings.max_answer_tokens
+    width = 4 if settings.dtype == "float32" else 2
+    need = 2 * text.get("num_hidden_layers", 32) * heads * size * width * tokens * settings.sessions
+    found = f"{settings.sessions} of up to {tokens:,} tokens: up to {need / 2**30:.2f} GiB of keys and values"
+    if settings.device == "cpu" and need > 0.8 * memory_bytes():
+        yield warning("sessions", found, "fewer --sessions, a smaller --capacity, or --dtype float16")
+    else:
+        yield ok("sessions", found)
+
+
+def _adapter(settings: CloudSettings) -> Iterator[Check]:
+    if settings.adapter:
+        from common.adapters import load_adapter
+
+        loaded = load_adapter(settings.adapter, dtype=settings.dtype, device="cpu")
+        yield ok("adapter", f"{settings.adapter} ({type(loaded.adapter).__name__})")

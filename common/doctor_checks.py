@@ -1,0 +1,195 @@
+"""What `doctor` looks at on either side: machine, torch, model folders, certificates, tokens, ports, extras."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from common.doctor import Check, failure, ok, warning
+from common.security import SYSTEM, TlsFiles
+from common.settings import ModelSettings
+from common.watched_file import readable_by_others
+
+_SOON_DAYS = 30
+_GIB = 1 << 30
+_BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
+_QUANTIZED = {"8bit": 1.0, "4bit": 0.55}
+
+
+def machine() -> Iterator[Check]:
+    """Cores and memory."""
+    cores = len(os.sched_getaffinity(0))
+    found = f"{cores} cores, {memory_bytes() / _GIB:.1f} GiB of memory, Python {platform.python_version()}"
+    if cores < 2:
+        yield warning("machine", found, "one core does models and network in turns: give it two")
+    else:
+        yield ok("machine", found)
+
+
+def memory_bytes() -> int:
+    """Of this machine, or what the container may take if that is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):
+        return total
+    return min(total, limit)
+
+
+def torch_build(settings: ModelSettings) -> Iterator[Check]:
+    """The torch that is installed, whether it has the device, and bitsandbytes if it is needed."""
+    try:
+        import torch
+    except ImportError as error:
+        yield failure("torch", f"can't be imported: {error}", "pip install 'eventspec[edge]' or 'eventspec[cloud]'")
+        return
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    found = f"{torch.__version__} ({build} build), {settings.torch_threads} threads"
+    if settings.device.startswith("cuda"):
+        yield _cuda(settings.device, found)
+    elif Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
+        yield warning(
+            "torch", found, "there is an NVIDIA GPU here that isn't used: --device cuda, with a CUDA build of torch"
+        )
+    else:
+        yield ok("torch", found)
+    if settings.quantization is not None:
+        version = version_of("bitsandbytes")
+        if version:
+            yield ok("bitsandbytes", version)
+        else:
+            yield failure(
+                "bitsandbytes", "isn't installed", f"pip install bitsandbytes, or drop --quantize {settings.quantize}"
+            )
+
+
+def _cuda(device: str, found: str) -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return failure(
+            "torch", f"{found}: no CUDA here", "install the driver and a CUDA build of torch, or --device cpu"
+        )
+    number = torch.device(device).index or 0
+    if number >= torch.cuda.device_count():
+        return failure("torch", f"{found}: there are {torch.cuda.device_count()} GPUs", f"--device {device} isn't one")
+    free, total = torch.cuda.mem_get_info(number)
+    name = torch.cuda.get_device_name(number)
+    return ok("torch", f"{found}; {name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free")
+
+
+def model_folder(name: str, folder: Path, architectures: Sequence[str], settings: ModelSettings) -> Iterator[Check]:
+    """A checkpoint: its files, its kind, and whether it fits into memory."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        yield failure(name, f"{folder} has no readable config.json ({error})", "name the folder of a whole checkpoint")
+        return
+    kinds = config.get("architectures") or []
+    if kinds and not set(kinds) & set(architectures):
+        yield failure(name, f"{folder} is a {', '.join(map(str, kinds))}", f"it must be a {' or '.join(architectures)}")
+        return
+    files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
+    if not files:
+        yield failure(name, f"{folder} holds no weights", "download the *.safetensors (or *.bin) files as well")
+        return
+    size = sum(file.stat().st_size for file in files)
+    found = f"{folder.resolve().name}: {len(files)} files of weights, {size / _GIB:.2f} GiB"
+    need = size * _QUANTIZED.get(settings.quantize, _BYTES[settings.dtype] / 2.0) if size > _GIB else size
+    if settings.device == "cpu" and need > 0.9 * memory_bytes():
+        yield warning(
+            name,
+            f"{found}, about {need / _GIB:.0f} GiB in memory",
+            "--dtype float16 or --quantize 4bit, or more memory",
+        )
+    else:
+        yield ok(name, found)
+
+
+def certificates(name: str, files: TlsFiles) -> Iterator[Check]:
+    """That the files fit together, and how long they hold."""
+    from cryptography import x509
+
+    from common.tls import load
+
+    if not files.cert and not files.ca:
+        return
+    load(files)
+    if files.key and readable_by_others(Path(files.key)):
+        yield warning(f"{name} key", f"{files.key} can be read by everybody", f"chmod 600 {files.key}")
+    for path in (files.cert, files.ca):
+        if not path or path == SYSTEM:
+            continue
+        days = min(
+            (one.not_valid_after_utc - datetime.now(UTC)).days
+            for one in x509.load_pem_x509_certificates(Path(path).read_bytes())
+        )
+        found = f"{path}: valid for {days} more days"
+        yield ok(name, found) if days > _SOON_DAYS else warning(name, found, "renew it; daemons follow the file")
+
+
+def token_book(path: str) -> Iterator[Check]:
+    """A file of tokens that clients must have one of."""
+    from common.access import parse_tokens
+    from common.watched_file import WatchedFile
+
+    if not path:
+        return
+    entries = parse_tokens(WatchedFile(Path(path)).read_text(), path)
+    valid = [entry for entry in entries if entry.valid_at(datetime.now(UTC))]
+    found = f"{path}: {len(valid)} of {len(entries)} tokens are valid"
+    if valid:
+        yield ok("tokens", found)
+    else:
+        yield warning("tokens", f"{found}: nobody can come in", f"eventspec-cloud token new NAME --file {path}")
+
+
+def port(name: str, address: str) -> Iterator[Check]:
+    """Whether a daemon could listen there, or one does."""
+    if not address or address.startswith("unix:"):
+        return
+    host, _, number = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(number)))
+        except OSError as error:
+            found = f"{address}: {error.strerror}"
+            yield warning(name, found, "fine if the daemon runs already; else choose another address")
+            return
+    yield ok(name, f"{address} is free")
+
+
+def packages(wanted: Sequence[tuple[str, str]]) -> Iterator[Check]:
+    """Optional packages, and what each is for."""
+    for package, purpose in wanted:
+        version = version_of(package)
+        yield (
+            ok(package, version)
+            if version
+            else warning(package, f"isn't installed: {purpose}", f"pip install {package}")
+        )
+
+
+def version_of(package: str) -> str:
+    """The version that is installed; empty: none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def open_to_strangers(listen: str, tokens: str, ca: str) -> Iterator[Check]:
+    """Whether anybody may use a daemon that others reach."""
+    from common.security import is_local
+
+    if not is_local(listen) and not tokens and not ca:
+        yield warning("access", f"whoever reaches {listen} may use this daemon", "close it with --tokens or --tls-ca")

@@ -1,0 +1,183 @@
+"""What `eventspec-edge doctor` looks at besides the machine: drafter, cloud and link, spool."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2
+
+from common import codec
+from common.doctor import Check, examined, failure, ok, warning
+from common.doctor_checks import (
+    certificates,
+    machine,
+    model_folder,
+    open_to_strangers,
+    packages,
+    port,
+    token_book,
+    torch_build,
+)
+from common.errors import AccessError, LinkError
+from common.reach import Reaching
+from common.rpc import channel_options, error_of_status
+from common.security import TlsFiles
+from common.shipped import shipped_drafter
+from common.types import WIRE_VERSION, ServerInfo
+from edge.config import EdgeSettings, cloud_addresses
+
+_DRAFTERS = ("EventChat_llama", "EventGPT")
+_UPLOAD = 256 << 10  # bytes, sent once
+_SLOW_MBIT = 1.0
+_SLOW_MS = 300.0
+_LITTLE_DISK = 256 << 20
+_EXTRAS = (
+    ("evt3", "Prophesee EVT3 recordings can't be read"),
+    ("aedat", "iniVation AEDAT4 recordings can't be read"),
+)
+
+
+def examine(settings: EdgeSettings) -> Iterator[Check]:
+    """All checks of an edge, one after the other."""
+    folder = Path(settings.model) if settings.model else shipped_drafter()
+    yield from examined(
+        [
+            ("machine", machine),
+            ("torch", partial(torch_build, settings)),
+            ("drafter", partial(model_folder, "drafter", folder, _DRAFTERS, settings)),
+            ("adapter", partial(_adapter, settings)),
+            ("listen", partial(port, "listen", settings.listen)),
+            ("metrics", partial(port, "metrics", settings.metrics)),
+            ("certificate", partial(certificates, "certificate", settings.security.tls)),
+            ("tokens", partial(token_book, settings.tokens)),
+            ("access", partial(open_to_strangers, settings.listen, settings.tokens, settings.tls_ca)),
+            ("spool", partial(_spool, settings.spool)),
+            *(
+                (f"cloud {address}", partial(_cloud, address, settings, folder))
+                for address in cloud_addresses(settings.cloud)
+            ),
+            ("extras", partial(packages, _EXTRAS)),
+        ]
+    )
+
+
+def _adapter(settings: EdgeSettings) -> Iterator[Check]:
+    if settings.adapter:
+        from common.adapters import load_adapter
+
+        loaded = load_adapter(settings.adapter, dtype=settings.dtype, device="cpu")
+        yield ok("adapter", f"{settings.adapter} ({type(loaded.adapter).__name__}), --draft-form {settings.draft_form}")
+
+
+def _spool(name: str) -> Iterator[Check]:
+    if not name:
+        yield ok("spool", "none: answers in progress don't survive a restart of this daemon")
+        return
+    folder = Path(name)
+    place = folder if folder.exists() else folder.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        yield failure("spool", f"{place} can't be written", "let the daemon's user write there, or name another folder")
+        return
+    free = shutil.disk_usage(place).free
+    found = f"{folder}: {free / 2**20:,.0f} MiB free"
+    yield ok("spool", found) if free > _LITTLE_DISK else warning("spool", found, "make room on that disk")
+
+
+def _cloud(address: str, settings: EdgeSettings, drafter: Path) -> Iterator[Check]:
+    """Reach it, in steps: each is of use only after the one before."""
+    name = f"cloud {address}"
+    yield from certificates(f"{name}: CA", TlsFiles(settings.cloud_cert, settings.cloud_key, settings.cloud_ca))
+    host, _, number = address.rpartition(":")
+    if not address.startswith("unix:"):
+        try:
+            began = time.monotonic()
+            with socket.create_connection((host.strip("[]"), int(number)), timeout=5.0):
+                yield ok(name, f"reached in {(time.monotonic() - began) * 1e3:.1f} ms")
+        except OSError as error:
+            todo = "is the daemon up, the address right, the way open (firewall)? `eventspec-cloud serve --listen ...`"
+            yield failure(name, f"can't be reached: {error}", todo)
+            return
+    reaching = Reaching(settings.reach)
+    with reaching.channel(address, channel_options(settings.max_message_bytes)) as channel:
+        try:
+            info, trips = _greet(channel, reaching)
+        except grpc.RpcError as error:
+            known = error_of_status(error)
+            todo = "" if isinstance(known, AccessError) or not isinstance(known, LinkError) else _clear_or_tls(settings)
+            yield failure(f"{name}: handshake", str(known), todo)
+            return
+        yield from _speed(name, channel, reaching, statistics.median(trips))
+    yield from _fits(name, info, settings, drafter)
+
+
+def _clear_or_tls(settings: EdgeSettings) -> str:
+    if settings.cloud_ca:
+        return "does the cloud speak TLS, with a certificate of that CA for this name? --cloud-ca, --cloud-name"
+    return "does the cloud want TLS? then --cloud-ca FILE"
+
+
+def _greet(channel: grpc.Channel, reaching: Reaching) -> tuple[ServerInfo, list[float]]:
+    """Who is there, and round trips in seconds; the first, with the handshake in it, isn't one of them."""
+    call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
+    trips, reply = [], b""
+    for _ in range(6):
+        began = time.monotonic()
+        reply = call(codec.encode_info_request(), timeout=10.0, metadata=reaching.metadata())
+        trips.append(time.monotonic() - began)
+    return codec.decode_info(reply), trips[1:]
+
+
+def _speed(name: str, channel: grpc.Channel, reaching: Reaching, trip_s: float) -> Iterator[Check]:
+    """Round trip, and how fast a short upload goes: a health check of a service with a very long name."""
+    found = f"round trip {trip_s * 1e3:.1f} ms"
+    slow = trip_s * 1e3 > _SLOW_MS
+    call = channel.unary_unary(f"/{health.SERVICE_NAME}/Check")
+    asked = health_pb2.HealthCheckRequest(service="x" * _UPLOAD).SerializeToString()
+    began = time.monotonic()
+    try:
+        call(asked, timeout=20.0, metadata=reaching.metadata())
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            yield ok(f"{name}: link", f"{found}; no upload was tried ({error.code().name.lower()})")
+            return
+    mbit = _UPLOAD * 8 / 1e6 / max(time.monotonic() - began - trip_s, 1e-4)
+    found = f"{found}, upload about {mbit:,.1f} Mbit/s"
+    if slow or mbit < _SLOW_MBIT:
+        todo = "answers will wait for the video: --mode edge_vision, `watch` ahead of questions, or a smaller clip"
+        yield warning(f"{name}: link", found, todo)
+    else:
+        yield ok(f"{name}: link", found)
+
+
+def _fits(name: str, info: ServerInfo, settings: EdgeSettings, drafter: Path) -> Iterator[Check]:
+    from common.tokenizer import Tokenizer
+
+    if info.wire_version != WIRE_VERSION:
+        yield failure(
+            f"{name}: version",
+            f"it speaks wire version {info.wire_version}, this edge {WIRE_VERSION}",
+            "update the older",
+        )
+    hashes = {Tokenizer.from_folder(drafter).hash}
+    for folder in (settings.target_tokenizer, settings.vision_model):
+        if folder and (Path(folder) / "tokenizer.json").exists():
+            hashes.add(Tokenizer.from_folder(folder).hash)
+    if info.tokenizer_hash in hashes:
+        yield ok(f"{name}: target", f"{info.model_name}; its vocabulary is known here")
+    else:
+        todo = "--target-tokenizer FOLDER with the target's tokenizer.json, or a drafter of its vocabulary"
+        yield failure(f"{name}: target", f"{info.model_name} has another vocabulary than the drafter", todo)
+    if settings.adapter and not info.adapter:
+        yield warning(f"{name}: adapter", "the cloud has none: drafts go as ids", "eventspec-cloud serve --adapter DIR")
+    if info.max_message_bytes < settings.max_message_bytes:
+        yield warning(
+            f"{name}: limits", f"it takes messages of {info.max_message_bytes:,} bytes", "lower --max-message-bytes"
+        )
