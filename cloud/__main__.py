@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from cloud.config import CloudSettings
+from cloud.doctor_cli import doctor
+from cloud.drain_cli import drain
 from cloud.security_cli import certs, token_app
 from common.cli import make_app, run_app
 from common.settings import load_settings
@@ -17,6 +19,8 @@ from common.settings import load_settings
 app = make_app("The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer.")
 app.add_typer(token_app, name="token")
 app.command()(certs)
+app.command()(drain)
+app.command()(doctor)
 
 
 @app.callback()

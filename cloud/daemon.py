@@ -17,7 +17,10 @@ from common.server import DaemonServer, run_daemon
 
 log = logging.getLogger("eventspec.cloud")
 
-_SCOPES = {"GetInfo": Scope.INFO, "Speculate": Scope.SPECULATE, "StreamVideo": Scope.VIDEO}
+_SCOPES = {"GetInfo": Scope.INFO, "Speculate": Scope.SPECULATE, "StreamVideo": Scope.VIDEO, "Drain": Scope.ADMIN}
+
+
+_LAST_WORDS_S = 0.5
 
 
 class CloudDaemon:
@@ -31,11 +34,13 @@ class CloudDaemon:
             on_output=self._streams.deliver,
             on_death=self._engine_died,
             on_notice=log.warning,
+            on_alive=lambda _: self._tell_readiness(),
         )
         self._server = DaemonServer(
             SERVICE, settings.max_message_bytes, settings.security, _SCOPES, settings.connections
         )
         self._service = SpeculationService(self._engine, self._streams, settings, self._server.door)
+        self._service.draining.on_change = self._tell_readiness
         self._metrics: MetricsServer | None = None
         self.address = ""
 
@@ -44,6 +49,9 @@ class CloudDaemon:
         for _ in range(len(self._streams)):
             self._service.counters.refused(error)
         self._streams.fail_all(error)
+
+    def _tell_readiness(self) -> None:
+        self._server.tell_ready(self._engine.ready and not self._service.draining.active)
 
     async def start(self) -> None:
         """Load the target and listen. Raises ModelError, EngineError or SettingsError."""
@@ -66,16 +74,14 @@ class CloudDaemon:
         if self._settings.metrics:
             service = self._service
             read = CloudMetrics(
-                self._engine, self._streams, service.counters, self._server.door, lambda: service.draining
+                self._engine, self._streams, service.counters, self._server.door, lambda: service.draining.active
             ).read
             self._metrics = MetricsServer(self._settings.metrics, read)
 
     async def stop(self) -> None:
         """Take no new sessions, give running ones a moment, end everything."""
-        self._service.drain()
-        if len(self._streams):
-            log.info("going down: %d sessions have %.0f s to end", len(self._streams), self._settings.grace_s)
-        await self._server.stop(self._settings.grace_s)
+        await self._service.draining.finish(self._settings.grace_s)
+        await self._server.stop(min(_LAST_WORDS_S, self._settings.grace_s))
         self._service.close()
         await self._engine.stop()
         if self._metrics is not None:

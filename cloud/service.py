@@ -19,6 +19,7 @@ import grpc.aio
 from cloud.admission import Admission, Allowance
 from cloud.backlog import Backlog
 from cloud.config import CloudSettings
+from cloud.draining import Draining
 from cloud.engine_client import EngineClient
 from cloud.front_counters import SPECULATE, VIDEO, FrontCounters
 from cloud.ingest import LiveLimits, Receiver, receiver_for
@@ -56,8 +57,8 @@ class SpeculationService:
         self._door = door
         self._streams = streams
         self._settings = settings
-        self._draining = False
         self.counters = FrontCounters()
+        self.draining = Draining(streams, self.counters, door)
         self._replay = load_profile(settings.replay).video if settings.replay else None
         workers = self._replay.workers if self._replay is not None else 2
         self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
@@ -71,6 +72,7 @@ class SpeculationService:
             codec.SERVICE,
             {
                 "GetInfo": grpc.unary_unary_rpc_method_handler(self.get_info),
+                "Drain": grpc.unary_unary_rpc_method_handler(self.draining.handle),
                 "Speculate": grpc.stream_stream_rpc_method_handler(
                     self.speculate, counters.receiving(SPECULATE), counters.sending(SPECULATE)
                 ),
@@ -79,15 +81,6 @@ class SpeculationService:
                 ),
             },
         )
-
-    @property
-    def draining(self) -> bool:
-        """True while no new sessions are taken."""
-        return self._draining
-
-    def drain(self) -> None:
-        """Take no new sessions."""
-        self._draining = True
 
     def close(self) -> None:
         """End the decoding threads."""
@@ -134,8 +127,6 @@ class SpeculationService:
                 await self._park(stream.session_id)
 
     async def _opening(self, requests: AsyncIterator[bytes]) -> Open:
-        if self._draining:
-            raise LinkError("this cloud is going down; connect to another, or again in a while")
         try:
             async with asyncio.timeout(self._settings.open_timeout_s):
                 first = self._decoded(await anext(aiter(requests)))
@@ -145,6 +136,8 @@ class SpeculationService:
             raise MessageError("the stream ended before its Open") from error
         if not isinstance(first, Open):
             raise MessageError(f"a stream begins with Open, not {type(first).__name__}")
+        if self.draining.active:
+            raise LinkError("this cloud is going down; connect to another, or again in a while")
         most = _MOST_CHARACTERS * self._settings.max_prompt_tokens
         if len(first.question) > most:
             raise PromptError(

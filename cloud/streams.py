@@ -111,6 +111,11 @@ class StreamTable:
         stream = self._streams.get(session_id)
         return stream is not None and stream.announced
 
+    def send_away(self, error: EventSpecError) -> None:
+        """Tell every edge to go on elsewhere, and end every stream; their sessions are parked."""
+        for stream in list(self._streams.values()):
+            stream.fail(error)
+
     def fail_all(self, error: EventSpecError) -> None:
         """Tell every edge, and end every stream."""
         for stream in list(self._streams.values()):

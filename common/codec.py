@@ -36,6 +36,7 @@ from common.types import (
     Commit,
     Draft,
     DrafterInfo,
+    DrainState,
     EdgeMessage,
     Failure,
     FailureCode,
@@ -543,6 +544,30 @@ def decode_video_reply(data: bytes) -> tuple[int, int]:
 
 
 # ------------------------------------------------------------------------------------------- capabilities
+
+
+def encode_drain(*, undo: bool, grace_ms: int) -> bytes:
+    """Bytes of a `DrainRequest`."""
+    return service_pb.DrainRequest(undo=undo, grace_ms=min(grace_ms, 2**32 - 1)).SerializeToString()
+
+
+def decode_drain(data: bytes) -> tuple[bool, int]:
+    """Whether to undo, and the grace in milliseconds. Raises MessageError."""
+    message = _parse(service_pb.DrainRequest, data)
+    return message.undo, message.grace_ms
+
+
+def encode_drain_state(state: DrainState) -> bytes:
+    """Bytes of a `DrainResponse`."""
+    return service_pb.DrainResponse(
+        draining=state.draining, running=state.running, handed_over=state.handed_over
+    ).SerializeToString()
+
+
+def decode_drain_state(data: bytes) -> DrainState:
+    """Raises MessageError."""
+    message = _parse(service_pb.DrainResponse, data)
+    return DrainState(message.draining, message.running, message.handed_over)
 
 
 def encode_info_request() -> bytes:

@@ -68,6 +68,11 @@ class Door:
         self._refused = 0
         self._logged = float("-inf")
 
+    @property
+    def has_tokens(self) -> bool:
+        """True if callers must show a token."""
+        return self._book is not None
+
     def interceptors(self) -> tuple[grpc.aio.ServerInterceptor, ...]:
         """What a server must ask before each call."""
         return (_DoorKeeper(self),) if self._book is not None else ()

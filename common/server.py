@@ -19,6 +19,7 @@ from common.rpc import channel_options
 from common.security import Security, TlsFiles
 from common.tls import server_credentials
 
+LIVENESS, READINESS = "liveness", "readiness"  # names for the health service
 _STREAMS = 512  # of one connection
 HEALTH = {f"/{health.SERVICE_NAME}/{method}": None for method in ("Check", "Watch", "List")}
 
@@ -49,6 +50,9 @@ class DaemonServer:
         self._service = service
         self._security = security or Security()
         self._health = health.aio.HealthServicer()
+        self._ready = True
+        self._started = False
+        self._telling: asyncio.Task[None] | None = None
         paths = {f"/{service}/{method}": scope for method, scope in (scopes or {}).items()}
         self.door = Door({**HEALTH, **paths}, self._security.tokens, certificates=bool(self._security.tls.ca))
         limits = [("grpc.max_allowed_incoming_connections", connections), ("grpc.max_concurrent_streams", _STREAMS)]
@@ -73,8 +77,9 @@ class DaemonServer:
             self._bind(local, TlsFiles())
         self._security.warn(listen)
         await self._server.start()
-        for name in ("", self._service):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._started = True
+        await self._tell(LIVENESS, True)
+        await self._tell_all(self._ready)
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
     def _bind(self, address: str, tls: TlsFiles) -> int:
@@ -87,9 +92,25 @@ class DaemonServer:
                 f"can't listen on {address}: is another daemon there? Choose another --listen"
             ) from error
 
+    def tell_ready(self, ready: bool) -> None:
+        """Say whether new calls are welcome: "readiness", the service's own name, and "" (for who asks of nothing)."""
+        if ready != self._ready:
+            self._ready = ready
+            if self._started:
+                self._telling = asyncio.create_task(self._tell_all(ready))
+
+    async def _tell_all(self, ready: bool) -> None:
+        for name in ("", self._service, READINESS):
+            await self._tell(name, ready)
+
+    async def _tell(self, name: str, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+
     async def stop(self, grace_s: float) -> None:
-        """Say that it isn't serving any more, give running calls a moment, end them."""
-        await self._health.enter_graceful_shutdown()
+        """Say that it isn't ready any more (it lives until it is gone), give running calls a moment, end them."""
+        self._ready = False
+        await self._tell_all(False)
         await self._server.stop(grace_s)
 
 

@@ -299,5 +299,14 @@ class ServerInfo:
     sessions_parked: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class DrainState:
+    """How a cloud's draining stands: sessions that still run, and those sent elsewhere."""
+
+    draining: bool
+    running: int = 0
+    handed_over: int = 0
+
+
 EdgeMessage = Open | Draft | Cancel | Close
 CloudMessage = Opened | Commit | Progress | Finished | Failure

@@ -39,11 +39,13 @@ class LocalEngine:
         on_output: Callable[[str, bytes], None] = lambda session_id, data: None,
         on_death: Callable[[], None] = lambda: None,
         on_notice: Callable[[str], None] = lambda text: None,
+        on_alive: Callable[[bool], None] = lambda alive: None,
     ) -> None:
         settings = settings or EngineSettings()
         self.settings = settings
         self.on_output = on_output
         self.on_death = on_death
+        self.on_alive = on_alive
         self.hold_at: int | None = None  # committed tokens after which the engine doesn't step any more
         self.waits_for_draft = False  # no step before the first draft has come
         self.taken: list[tuple[str, EngineMessage]] = []
@@ -101,6 +103,10 @@ class LocalEngine:
     def pid(self) -> int | None:
         return None
 
+    @property
+    def ready(self) -> bool:
+        return not self.dead
+
     async def start(self) -> None:
         """Nothing to load."""
 
@@ -125,11 +131,13 @@ class LocalEngine:
         """Forget everything, as a killed process does."""
         self.dead = True
         self._fresh()
+        self.on_alive(False)
         self.on_death()
 
     def revive(self) -> None:
         """Take messages again, knowing nothing."""
         self.dead = False
+        self.on_alive(True)
 
     def release(self) -> None:
         """Step again."""

@@ -455,7 +455,7 @@ async def test_when_the_engine_dies_all_are_told_to_come_back(served: Cloud, cli
 
 async def test_a_daemon_that_goes_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(monkeypatch) as served:
-        served.daemon._service.drain()
+        served.daemon._service.draining.begin(60.0)
         peer = served.peer()
         await peer.say(opening())
         (failure,) = await peer.hear_end()

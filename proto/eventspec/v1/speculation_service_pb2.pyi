@@ -1,5 +1,24 @@
 from eventspec.v1 import speculation_pb2 as _speculation_pb2
 from google.protobuf import descriptor as _descriptor
-from typing import ClassVar as _ClassVar
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class DrainRequest(_message.Message):
+    __slots__ = ("undo", "grace_ms")
+    UNDO_FIELD_NUMBER: _ClassVar[int]
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    undo: bool
+    grace_ms: int
+    def __init__(self, undo: bool = ..., grace_ms: _Optional[int] = ...) -> None: ...
+
+class DrainResponse(_message.Message):
+    __slots__ = ("draining", "running", "handed_over")
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    HANDED_OVER_FIELD_NUMBER: _ClassVar[int]
+    draining: bool
+    running: int
+    handed_over: int
+    def __init__(self, draining: bool = ..., running: _Optional[int] = ..., handed_over: _Optional[int] = ...) -> None: ...

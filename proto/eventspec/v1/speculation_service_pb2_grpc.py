@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from eventspec.v1 import speculation_pb2 as eventspec_dot_v1_dot_speculation__pb2
+from eventspec.v1 import speculation_service_pb2 as eventspec_dot_v1_dot_speculation__service__pb2
 
 GRPC_GENERATED_VERSION = '1.78.0'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +51,11 @@ class SpeculationServiceStub(object):
                 request_serializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoRequest.SerializeToString,
                 response_deserializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoResponse.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/eventspec.v1.SpeculationService/Drain',
+                request_serializer=eventspec_dot_v1_dot_speculation__service__pb2.DrainRequest.SerializeToString,
+                response_deserializer=eventspec_dot_v1_dot_speculation__service__pb2.DrainResponse.FromString,
+                _registered_method=True)
 
 
 class SpeculationServiceServicer(object):
@@ -78,6 +84,14 @@ class SpeculationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """An operator's: take no new sessions, and hand running ones over, or take new ones again. Needs the scope admin; of a
+        cloud without tokens, only its own machine may ask for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SpeculationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +109,11 @@ def add_SpeculationServiceServicer_to_server(servicer, server):
                     servicer.StreamVideo,
                     request_deserializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoRequest.FromString,
                     response_serializer=eventspec_dot_v1_dot_speculation__pb2.StreamVideoResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=eventspec_dot_v1_dot_speculation__service__pb2.DrainRequest.FromString,
+                    response_serializer=eventspec_dot_v1_dot_speculation__service__pb2.DrainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +198,33 @@ class SpeculationService(object):
             '/eventspec.v1.SpeculationService/StreamVideo',
             eventspec_dot_v1_dot_speculation__pb2.StreamVideoRequest.SerializeToString,
             eventspec_dot_v1_dot_speculation__pb2.StreamVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eventspec.v1.SpeculationService/Drain',
+            eventspec_dot_v1_dot_speculation__service__pb2.DrainRequest.SerializeToString,
+            eventspec_dot_v1_dot_speculation__service__pb2.DrainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,65 @@
+"""`eventspec-cloud drain`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def drain(
+    address: Annotated[
+        str, typer.Argument(help="HOST:PORT of a cloud daemon, or its --local-listen.")
+    ] = "127.0.0.1:50051",
+    grace_s: Annotated[
+        float, typer.Option(help="Seconds that running answers get to end before they go elsewhere.")
+    ] = 30.0,
+    undo: Annotated[bool, typer.Option("--undo", help="Take new sessions again.")] = False,
+    ca: Annotated[str, typer.Option(help="CA (PEM) of its certificate, or `system`. [no TLS]")] = "",
+    cert: Annotated[str, typer.Option(help="A certificate of one's own, where it wants one.")] = "",
+    key: Annotated[str, typer.Option(help="Its private key.")] = "",
+    name: Annotated[str, typer.Option(help="Host name in its certificate, if not the address's.")] = "",
+    token_file: Annotated[str, typer.Option(help="File with a token of scope admin, where it wants tokens.")] = "",
+    insecure: Annotated[bool, typer.Option("--insecure", help="Send the token even without TLS.")] = False,
+) -> None:
+    """Let a cloud take no new sessions, wait until the running ones have ended or gone elsewhere; it stays up.
+
+    Its readiness says so (liveness stays). Ctrl-C ends the waiting, not the draining; `--undo` takes it back. A
+    daemon that is ended (SIGTERM) drains by itself for `grace_s` of its settings.
+    """
+    import math
+    import time
+
+    import grpc
+
+    from common import codec
+    from common.errors import PromptError
+    from common.reach import Reaching
+    from common.rpc import error_of_status
+    from common.security import Reach
+
+    if not (math.isfinite(grace_s) and 0 <= grace_s <= 86_400):
+        raise PromptError("grace-s must be between 0 and 86400")
+    reach = Reach(ca, cert, key, name, token_file, insecure)
+    reach.check(address)
+    reaching = Reaching(reach)
+    ends_at = time.monotonic() + grace_s
+    with reaching.channel(address, []) as channel:
+        call = channel.unary_unary(f"/{codec.SERVICE}/Drain")
+        told = -1
+        while True:
+            grace_ms = max(0, round((ends_at - time.monotonic()) * 1e3))
+            try:
+                reply = call(
+                    codec.encode_drain(undo=undo, grace_ms=grace_ms), timeout=5.0, metadata=reaching.metadata()
+                )
+            except grpc.RpcError as error:
+                raise error_of_status(error) from error
+            state = codec.decode_drain_state(reply)
+            if undo or not state.running:
+                break
+            if state.running != told:
+                typer.echo(f"{state.running} sessions still run", err=True)
+                told = state.running
+            time.sleep(0.2)
+    typer.echo("takes new sessions again" if undo else f"drained; {state.handed_over} sessions went elsewhere")
