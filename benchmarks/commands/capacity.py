@@ -128,18 +128,19 @@ def _capacity(options: dict[str, Any]) -> Record:
     with _stretched_replay(options["replay"], stretch) as name:
         experiment = _experiment({**options, "replay": name}, max(counts))
         with opened_link(_slower(profile, stretch), {**options, "edge": ""}) as link:
-            window = _Window(options["seconds"], stretch, options["watched"], profile)
+            window = _Window(options["seconds"], stretch, options["watched"], profile, options["replay"])
             return _measure(experiment, link, counts, window, objectives)
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """How clients ask: `seconds` of the deployment's time, `stretch` times as long on the clock."""
+    """How clients ask: `seconds` of the deployment's time, `stretch` times as long on the clock; what was meant."""
 
     seconds: float
     stretch: float
     watched: bool
     profile: LinkProfile | None
+    replay: str
 
     def told(self, runs: list[Run]) -> list[Run]:
         """Runs in the deployment's time."""
@@ -205,6 +206,8 @@ def _measure(experiment: Experiment, link: Any, counts: list[int], window: _Wind
     meta = make_meta(experiment, link, created=created, measured=measured, runs=runs)
     if window.stretch != 1.0 and window.profile is not None:
         meta = {**meta, "link": window.profile.as_dict(), "measured": told(measured, window.stretch)}
+    if window.stretch != 1.0:
+        meta = {**meta, "layout": {**meta["layout"], "replay": window.replay}}
     more = {
         "clients": counts,
         "seconds": window.seconds,
