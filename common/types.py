@@ -190,7 +190,8 @@ class Opened:
 
     `replay` names the stage-time profile (`common/replay.py`) that the cloud's stages are padded to, if any; `adapter`
     is the fingerprint of the cloud's adapter for hidden-state drafts, empty if it has none. `frames` are those that the
-    answer is computed on, if they are known already. `lease_ms`: how long the session is kept without a word of its edge.
+    answer is computed on, if they are known already. `lease_ms`: how long the session is kept without a word of its
+    edge.
     """
 
     session_id: str

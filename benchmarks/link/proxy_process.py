@@ -6,8 +6,8 @@ handshake, one round trip. A lost packet, and what comes after it on its connect
 after a fast retransmission.
 
 Reads a profile as one line of JSON, answers `{"ready": true}` or `{"error": ...}`, then one line for each further line:
-`{"do": "relay", "to": HOST:PORT}` -> `{"address": HOST:PORT}`, `{"do": "statistics"}`, and `{"do": "cut", "seconds": S}`:
-nothing arrives for so long. Ends when its input ends.
+`{"do": "relay", "to": HOST:PORT}` -> `{"address": HOST:PORT}`, `{"do": "statistics"}`, and
+`{"do": "cut", "seconds": S}`: nothing arrives for so long. Ends when its input ends.
 """
 
 from __future__ import annotations

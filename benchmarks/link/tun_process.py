@@ -1,8 +1,8 @@
 """The emulator's process: two namespaces, a TUN device in each, and the packets between them.
 
 Reads a profile as one line of JSON, answers `{"namespaces": [edge, cloud], "notes": [...]}` or `{"error": ...}`, then a
-line of statistics for each further line: `{"do": "statistics"}`, or `{"do": "cut", "seconds": S}`, for which every packet
-is dropped from then on. When its input ends (its parent closed it, or is gone) it kills what still
+line of statistics for each further line: `{"do": "statistics"}`, or `{"do": "cut", "seconds": S}`, for which every
+packet is dropped from then on. When its input ends (its parent closed it, or is gone) it kills what still
 runs in the two namespaces and ends; with its descriptors go devices and namespaces.
 """
 
