@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 from enum import Enum
@@ -13,6 +12,7 @@ import typer
 
 from common.cli import make_app, run_app
 from common.errors import PromptError
+from common.logs import set_up
 from edge.doctor_cli import doctor
 from edge.events_cli import app as events_app
 
@@ -56,7 +56,9 @@ class PaceChoice(str, Enum):
 def serve(
     cloud: Annotated[
         str | None,
-        typer.Option(help="Address of the cloud daemon, HOST:PORT; several, with commas, take turns. [127.0.0.1:50051]"),
+        typer.Option(
+            help="Address of the cloud daemon, HOST:PORT; several, with commas, take turns. [127.0.0.1:50051]"
+        ),
     ] = None,
     listen: Annotated[
         str | None,
@@ -156,6 +158,15 @@ def serve(
         str | None,
         typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="text, or json: one object a line, with session ids. [text]")
+    ] = None,
+    otel: Annotated[
+        str | None,
+        typer.Option(
+            help="OpenTelemetry collector for spans, OTLP over gRPC: http://HOST:4317. Needs the extra otel. [off]"
+        ),
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -177,7 +188,7 @@ def serve(
     from edge.config import EdgeSettings
 
     settings = load_settings(EdgeSettings, "edge", file=config, environment=os.environ, flags=flags)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    set_up(settings.log_format, verbose=verbose)
     import uvloop
 
     from edge.daemon import serve as run
@@ -211,6 +222,10 @@ def ask(
     window_start_us: Annotated[
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
+    video_codec: Annotated[
+        VideoCodecChoice,
+        typer.Option(help="How the video goes up: as it is, or the frames that count encoded anew. [copy]"),
+    ] = VideoCodecChoice.auto,
     answer_id: Annotated[
         str,
         typer.Option(
@@ -258,6 +273,7 @@ def ask(
         patience_ms=patience_ms,
         draft_length=draft_length,
         window_start_us=window_start_us,
+        video_codec=video_codec.request,
         answer_id=answer_id or uuid.uuid4().hex,
     )
     _run_ask(edge, request, as_json, Reach(edge_ca, edge_cert, edge_key, token_file=token_file), reconnect_s)
