@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from enum import Enum
@@ -12,7 +13,6 @@ import typer
 
 from common.cli import make_app, run_app
 from common.errors import PromptError
-from common.logs import set_up
 from edge.doctor_cli import doctor
 from edge.events_cli import app as events_app
 
@@ -158,15 +158,6 @@ def serve(
         str | None,
         typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
     ] = None,
-    log_format: Annotated[
-        str | None, typer.Option(help="text, or json: one object a line, with session ids. [text]")
-    ] = None,
-    otel: Annotated[
-        str | None,
-        typer.Option(
-            help="OpenTelemetry collector for spans, OTLP over gRPC: http://HOST:4317. Needs the extra otel. [off]"
-        ),
-    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -188,7 +179,7 @@ def serve(
     from edge.config import EdgeSettings
 
     settings = load_settings(EdgeSettings, "edge", file=config, environment=os.environ, flags=flags)
-    set_up(settings.log_format, verbose=verbose)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     import uvloop
 
     from edge.daemon import serve as run
@@ -222,10 +213,6 @@ def ask(
     window_start_us: Annotated[
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
-    video_codec: Annotated[
-        VideoCodecChoice,
-        typer.Option(help="How the video goes up: as it is, or the frames that count encoded anew. [copy]"),
-    ] = VideoCodecChoice.auto,
     answer_id: Annotated[
         str,
         typer.Option(
@@ -273,7 +260,6 @@ def ask(
         patience_ms=patience_ms,
         draft_length=draft_length,
         window_start_us=window_start_us,
-        video_codec=video_codec.request,
         answer_id=answer_id or uuid.uuid4().hex,
     )
     _run_ask(edge, request, as_json, Reach(edge_ca, edge_cert, edge_key, token_file=token_file), reconnect_s)
