@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from cloud.doctor_cli import doctor
 from cloud.drain_cli import drain
 from cloud.security_cli import certs, token_app
 from common.cli import make_app, run_app
+from common.logs import set_up
 from common.settings import load_settings
 
 app = make_app("The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer.")
@@ -107,6 +107,15 @@ def serve(
         str | None,
         typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="text, or json: one object a line, with session ids. [text]")
+    ] = None,
+    otel: Annotated[
+        str | None,
+        typer.Option(
+            help="OpenTelemetry collector for spans, OTLP over gRPC: http://HOST:4317. Needs the extra otel. [off]"
+        ),
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -125,7 +134,7 @@ def serve(
     flags: dict[str, Any] = dict(locals())
     flags.pop("config"), flags.pop("verbose")
     settings = load_settings(CloudSettings, "cloud", file=config, environment=os.environ, flags=flags)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    set_up(settings.log_format, verbose=verbose)
     # the engine is a process of its own, started while gRPC runs; it inherits nothing of it
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     import uvloop

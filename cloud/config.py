@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloud.admission import ClientLimits
+from common.logs import check_log_format
 from common.metrics_server import check_metrics
 from common.replay import load_profile
 from common.security import Security, TlsFiles
@@ -59,6 +60,8 @@ class CloudSettings(EngineSettings):
     tokens: str = ""
     insecure: bool = False
     metrics: str = ""
+    log_format: str = "text"
+    otel: str = ""
     calls_per_client: int = 256
     connections: int = 1024
     messages_per_s: int = 1000
@@ -70,6 +73,7 @@ class CloudSettings(EngineSettings):
         check_address("listen", self.listen)
         self.security.check(self.listen)
         check_metrics(self.metrics, self.insecure)
+        check_log_format(self.log_format)
         require(
             not self.local_listen or self.local_listen.startswith("unix:"),
             f"local_listen must be unix:PATH, not {self.local_listen!r}",

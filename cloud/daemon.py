@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from cloud.config import CloudSettings
@@ -14,6 +15,7 @@ from common.codec import SERVICE
 from common.errors import EngineDeadError
 from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
+from common.tracing import open_spans
 
 log = logging.getLogger("eventspec.cloud")
 
@@ -39,7 +41,8 @@ class CloudDaemon:
         self._server = DaemonServer(
             SERVICE, settings.max_message_bytes, settings.security, _SCOPES, settings.connections
         )
-        self._service = SpeculationService(self._engine, self._streams, settings, self._server.door)
+        self._spans = open_spans(settings.otel, "eventspec-cloud")
+        self._service = SpeculationService(self._engine, self._streams, settings, self._server.door, self._spans)
         self._service.draining.on_change = self._tell_readiness
         self._metrics: MetricsServer | None = None
         self.address = ""
@@ -86,6 +89,7 @@ class CloudDaemon:
         await self._engine.stop()
         if self._metrics is not None:
             self._metrics.close()
+        await asyncio.to_thread(self._spans.close)
 
 
 async def serve(settings: CloudSettings) -> None:

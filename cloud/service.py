@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,12 +40,17 @@ from common.errors import (
     VideoFormatError,
 )
 from common.failures import failure_of
+from common.logs import in_session
 from common.replay import load_profile
 from common.rpc import abort
 from common.sealing import METADATA, is_sealed, seal, unsealed
+from common.tracing import NoSpans, Spans, parent_of
 from common.types import Close, Draft, EdgeMessage, Open, Opened
 from common.video import FeaturesHeader, VideoHeader
 
+log = logging.getLogger("eventspec.cloud")
+
+_LINES_PER_S = 20.0  # about streams that ended
 _MOST_CHARACTERS = 64  # of a question, for each token that a prompt may have
 _RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 
@@ -52,8 +58,16 @@ _RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 class SpeculationService:
     """The handlers of `eventspec.v1.SpeculationService`."""
 
-    def __init__(self, engine: EngineClient, streams: StreamTable, settings: CloudSettings, door: Door) -> None:
+    def __init__(
+        self,
+        engine: EngineClient,
+        streams: StreamTable,
+        settings: CloudSettings,
+        door: Door,
+        spans: Spans | None = None,
+    ) -> None:
         self._engine = engine
+        self._spans = spans or NoSpans()
         self._door = door
         self._streams = streams
         self._settings = settings
@@ -63,6 +77,7 @@ class SpeculationService:
         workers = self._replay.workers if self._replay is not None else 2
         self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
         self._turns = FairTurns(workers)
+        self._lines = Allowance(_LINES_PER_S, 5 * _LINES_PER_S)
         self._admission = Admission(settings.client_limits)
 
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -99,7 +114,8 @@ class SpeculationService:
         requests, sealing = await _agree_on_seals(requests, context)
         try:
             principal = self._door.principal(context)
-            with self._admission.call(principal.client, time.monotonic()):
+            parent = parent_of(context.invocation_metadata())
+            with self._admission.call(principal.client, time.monotonic()), self._spans.span("speculate", parent):
                 async with contextlib.aclosing(self._converse(requests, principal)) as replies:
                     async for reply in replies:
                         yield sealing(reply)
@@ -113,6 +129,7 @@ class SpeculationService:
         with self._striking(principal):
             first = await self._opening(requests)
         opening = _of(principal, first)
+        in_session(first.session_id)
         stream = self._streams.attach(opening)
         reader = asyncio.create_task(self._read(requests, stream, opening))
         try:
@@ -123,8 +140,17 @@ class SpeculationService:
         finally:
             reader.cancel()
             self._streams.detach(stream)
+            self._log_end(stream, principal)
             if not stream.said_goodbye and not stream.replaced:
                 await self._park(stream.session_id)
+
+    def _log_end(self, stream: SessionStream, principal: Principal) -> None:
+        """One line a stream; who floods doesn't fill the log."""
+        now = time.monotonic()
+        if self._lines.take(0, now) == 0:
+            self._lines.take(1, now)
+            fields = {"client": principal.client, "epoch": stream.epoch, "goodbye": stream.said_goodbye}
+            log.info("stream over", extra={"fields": fields})
 
     async def _opening(self, requests: AsyncIterator[bytes]) -> Open:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 from enum import Enum
@@ -13,6 +12,7 @@ import typer
 
 from common.cli import make_app, run_app
 from common.errors import PromptError
+from common.logs import set_up
 from edge.doctor_cli import doctor
 from edge.events_cli import app as events_app
 
@@ -158,6 +158,15 @@ def serve(
         str | None,
         typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
     ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="text, or json: one object a line, with session ids. [text]")
+    ] = None,
+    otel: Annotated[
+        str | None,
+        typer.Option(
+            help="OpenTelemetry collector for spans, OTLP over gRPC: http://HOST:4317. Needs the extra otel. [off]"
+        ),
+    ] = None,
     replay: Annotated[
         str | None,
         typer.Option(
@@ -179,7 +188,7 @@ def serve(
     from edge.config import EdgeSettings
 
     settings = load_settings(EdgeSettings, "edge", file=config, environment=os.environ, flags=flags)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    set_up(settings.log_format, verbose=verbose)
     import uvloop
 
     from edge.daemon import serve as run

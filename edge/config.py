@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.logs import check_log_format
 from common.metrics_server import check_metrics
 from common.replay import load_profile
 from common.security import Reach, Security, TlsFiles
@@ -51,6 +52,8 @@ class EdgeSettings(ModelSettings):
     token_file: str = ""
     insecure: bool = False
     metrics: str = ""
+    log_format: str = "text"
+    otel: str = ""
 
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
@@ -60,6 +63,7 @@ class EdgeSettings(ModelSettings):
             check_address("cloud", cloud)
         self.security.check(self.listen)
         check_metrics(self.metrics, self.insecure)
+        check_log_format(self.log_format)
         for cloud in clouds:
             self.reach.check(cloud)
         self.check_model()

@@ -13,6 +13,7 @@ from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
 from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
+from common.tracing import open_spans
 from edge.answering import Answering, DrafterModel
 from edge.config import EdgeSettings, cloud_addresses
 from edge.counters import EdgeCounters
@@ -44,6 +45,7 @@ class EdgeDaemon:
         self._desk: AnswerDesk | None = None
         self._answering: Answering | None = None
         self._counters = EdgeCounters()
+        self._spans = open_spans(settings.otel, "eventspec-edge")
         self._metrics: MetricsServer | None = None
         self.address = ""
 
@@ -60,7 +62,7 @@ class EdgeDaemon:
             self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files, vision=vision
         )
         self._answering = answering
-        self._desk = desk = AnswerDesk(MeteredAnswers(answering, self._counters), self._spool, self._files)
+        self._desk = desk = AnswerDesk(MeteredAnswers(answering, self._counters, self._spans), self._spool, self._files)
         service = EdgeService(
             desk,
             drafter=drafter.name,
@@ -108,6 +110,7 @@ class EdgeDaemon:
         self._files.shutdown(wait=False, cancel_futures=True)
         if self._metrics is not None:
             self._metrics.close()
+        await asyncio.to_thread(self._spans.close)
 
 
 def _link_to(clouds: list[str], settings: EdgeSettings) -> Link:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from common import codec
+from common import codec, tracing
 from common.errors import EventSpecError, LinkError
 from common.reach import Reaching
 from common.rpc import channel_options, error_of_status, is_word
@@ -211,7 +211,7 @@ class GrpcLink:
             raise LinkError("the connection was given up") from error
 
     def _metadata(self, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-        return (*self._reaching.metadata(), *more)
+        return (*self._reaching.metadata(), *tracing.metadata(), *more)
 
     async def info(self, timeout: float) -> ServerInfo:
         """The cloud's capabilities and limits."""

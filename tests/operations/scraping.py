@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.processes import DaemonProcess
 
 ROOT = Path(__file__).resolve().parents[2]
-_ADDRESS = re.compile(r"metrics on (http://\S+)")
+_ADDRESS = re.compile(r"metrics on (http://[\w.:\[\]/]+)")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,15 +17,25 @@ from common.ask import Mode
 from common.metrics import Kind
 from edge.metrics import METRICS as EDGE
 from tests.e2e.pairs import Asked, ask
+from tests.operations.collecting import collector
 from tests.operations.scraping import metrics_url, scrape, scrape_until
 
 FLAGS = ["--threads", "1", "--metrics", "127.0.0.1:0"]
 
 
+SPANS: list[Any] = []
+
+
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Pair]:
-    with running_pair(cloud_arguments=FLAGS, edge_arguments=FLAGS) as running:
-        yield running
+    address, received, server = collector()
+    flags = [*FLAGS, "--log-format", "json", "--otel", address]
+    try:
+        with running_pair(cloud_arguments=flags, edge_arguments=flags) as running:
+            SPANS.append(received)
+            yield running
+    finally:
+        server.stop(None)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +107,26 @@ def test_both_show_all_they_document(pair: Pair, asked: Asked) -> None:
         }
         assert "process_open_fds" in kinds
         assert Kind.HISTOGRAM.value in kinds.values()
+
+
+def test_one_trace_spans_both_sides(pair: Pair, asked: Asked) -> None:
+    deadline = time.monotonic() + 15
+    while {span.name for span in SPANS[0]} < {"answer", "speculate", "prefill"} and time.monotonic() < deadline:
+        time.sleep(0.1)
+    spans = {span.name: span for span in SPANS[0]}
+    assert spans["speculate"].parent_span_id == spans["answer"].span_id
+    assert len({span.trace_id for span in SPANS[0]}) == 1
+    told = {attribute.key: attribute.value for attribute in spans["answer"].attributes}
+    assert told["eventspec.tokens"].int_value == asked.values["tokens"]
+
+
+def test_both_logs_name_the_session(pair: Pair, asked: Asked) -> None:
+    lines = {}
+    for daemon, message in ((pair.edge, "answered"), (pair.cloud, "stream over")):
+        logged = [json.loads(line) for line in daemon.log if line.startswith("{")]
+        lines[message] = next(line for line in logged if line["message"] == message)
+    assert lines["answered"]["tokens"] == asked.values["tokens"]
+    assert lines["answered"].get("session", "") == "" or lines["answered"]["session"] == lines["stream over"]["session"]
 
 
 def test_answers_alone_and_failures_are_told_apart(pair: Pair, question: ClipQuestion, asked: Asked) -> None:
