@@ -33,7 +33,6 @@ from common.padding import Padding
 _CHECK_PARENT_MS = 500
 _CHECK_BOOKS_S = 5.0
 _PR_SET_PDEATHSIG = 1
-_PR_SET_PDEATHSIG = 1
 _COUNT_S = 0.2  # between two looks at the counters
 
 
@@ -129,14 +128,6 @@ def _die_with(parent: int) -> None:
         sys.exit(1)
 
 
-def _die_with(parent: int) -> None:
-    """Ask the kernel to end this process with the front, also while the target is loaded; the loop checks as well."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux only
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before we asked
-        sys.exit(1)
-
-
 def main() -> int:
     """`python -m cloud.engine_process ADDRESS SETTINGS_JSON PARENT_PID ABOUT_JSON`.
 
@@ -147,7 +138,6 @@ def main() -> int:
     address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))
     about = json.loads(sys.argv[4])
     parent = int(sys.argv[3])  # told, not asked: it may be gone before this line, or while the target is loaded
-    _die_with(parent)
     _die_with(parent)
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
