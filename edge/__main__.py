@@ -222,6 +222,10 @@ def ask(
     window_start_us: Annotated[
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
+    video_codec: Annotated[
+        VideoCodecChoice,
+        typer.Option(help="How the video goes up: as it is, or the frames that count encoded anew. [copy]"),
+    ] = VideoCodecChoice.auto,
     answer_id: Annotated[
         str,
         typer.Option(
@@ -269,6 +273,7 @@ def ask(
         patience_ms=patience_ms,
         draft_length=draft_length,
         window_start_us=window_start_us,
+        video_codec=video_codec.request,
         answer_id=answer_id or uuid.uuid4().hex,
     )
     _run_ask(edge, request, as_json, Reach(edge_ca, edge_cert, edge_key, token_file=token_file), reconnect_s)

@@ -64,3 +64,9 @@ def test_hidden_states_need_an_adapter() -> None:
     assert fit_to_layout(named, Layout(adapter="somewhere")) == (named, [])
     with pytest.raises(SettingsError, match="--adapter"):
         fit_to_layout(named[1:], Layout())
+
+
+def test_what_the_controller_chooses_runs_by_its_full_name_only() -> None:
+    assert "stream_to_cloud/tokens-auto" not in [p.label for p in choose_paradigms(["stream_to_cloud"])]
+    (auto,) = choose_paradigms(["stream_to_cloud/tokens-auto-ahead"])
+    assert auto.pace is None and auto.ahead and is_ahead(auto.label)
