@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.ask import AskEvent, AskRequest, Mode, Report, WatchRequest, WatchState
 from common.errors import ModelError, PromptError
+from common.logs import in_session
 from common.replay import load_profile, replayed_label
 from common.tokenizer import Tokenizer
 from common.types import DrafterInfo, Open, Pace, SamplingParams
@@ -228,6 +229,7 @@ class Answering:
             first_epoch=journal.progress.epoch + 1 if journal is not None else 0,
             committed=list(journal.progress.committed) if journal is not None else [],
         )
+        in_session(session.opening.session_id)
         if drafts and session.book is None:
             session.figures.draft_form = drafter.ids_form
         runner = AnswerRunner(

@@ -9,7 +9,6 @@ from typing import Any
 
 from common.ask import AskEvent, AskRequest, Report, WatchRequest, WatchState
 from common.errors import EventSpecError
-from common.logs import in_session
 from common.tracing import NoSpans, Span, Spans
 from edge.counters import EdgeCounters
 from edge.desk import Answers
@@ -32,8 +31,6 @@ class MeteredAnswers:
         """Answer one question."""
         counters, ended = self._counters, False
         counters.running += 1
-        if journal is not None:
-            in_session(journal.progress.session_id)
         try:
             with self._spans.span("answer") as span:
                 async with contextlib.aclosing(self._answers.answer(ask, journal)) as events:
