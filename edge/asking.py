@@ -82,8 +82,11 @@ def _reaching(address: str, reach: Reach) -> Reaching:
     return Reaching(reach)
 
 
+_UNREACHABLE = ("failed to connect", "connections to all backends", "DNS resolution failed", "errors resolving")
+
+
 def _explained(error: grpc.RpcError, address: str) -> Exception:
-    unreachable = (error.details() or "").startswith(("failed to connect", "connections to all backends"))
+    unreachable = (error.details() or "").startswith(_UNREACHABLE)
     if error.code() is grpc.StatusCode.UNAVAILABLE and unreachable:
         return NoDaemonError(
             f"no edge daemon answers at {address}: start one with `eventspec-edge serve` (one with TLS wants --edge-ca)"

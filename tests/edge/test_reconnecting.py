@@ -47,6 +47,16 @@ def test_the_text_only_grows_however_often_the_daemon_is_lost(losses: list[tuple
     assert events[-1] == Report({"answer": TEXT})
 
 
+def test_a_character_that_was_cut_in_half_is_no_other_answer() -> None:
+    texts = ["caf", "caf\N{REPLACEMENT CHARACTER}", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"]
+
+    def ask() -> Iterator[AskEvent]:
+        yield from (Answer(text, "", 0.0) for text in texts)
+        yield Report({"answer": texts[-1]})
+
+    assert list(reconnecting(ask, 1.0))[-1] == Report({"answer": texts[-1]})
+
+
 def test_a_loss_is_told_once() -> None:
     daemon = Daemon((0, 3), (0, 0), (0, 0), (1, None))
     assert sum(isinstance(e, Notice) for e in daemon.events()) == 1
