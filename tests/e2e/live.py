@@ -32,6 +32,7 @@ class RememberingLink(GrpcLink):
         self.header: VideoHeader | None = None
         self.packets: dict[int, VideoPacket] = {}
         self.videos = 0
+        self.sent: list[tuple[VideoHeader, list[VideoPacket]]] = []
 
     async def stream_video(
         self, clip_id: str, header: VideoHeader, packets: AsyncIterable[VideoPacket], sent: Sent
@@ -47,16 +48,45 @@ class RememberingLink(GrpcLink):
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Any) -> int:
         self.videos += 1
-        return await super().send_video(session_id, header, packets)
+        kept: list[VideoPacket] = []
+        self.sent.append((header, kept))
+
+        async def remembered() -> AsyncIterator[VideoPacket]:
+            async for packet in as_async(packets):
+                kept.append(packet)
+                yield packet
+
+        return await super().send_video(session_id, header, remembered())
 
     def pictures(self, numbers: list[int]) -> list[NDArray[np.uint8]]:
-        """The very frames that the cloud decoded, decoded here from the first packet on."""
+        """The very frames that the cloud decoded: of the video that was sent for them, or of the whole stream.
+
+        While the cloud is gone the stream has gaps, and frames of that time go up in a video alone.
+        """
+        for header, packets in reversed(self.sent):
+            if header.named == tuple(numbers):
+                return decoded(header, packets)
         assert self.header is not None
         upto = [packet for index, packet in sorted(self.packets.items()) if index <= max(numbers)]
         header = replace(self.header, live=None, ahead=False, frames=len(upto), named=tuple(numbers))
-        decoder = VideoDecoder(header, count=len(numbers))
-        sampled = [one for packet in upto for one in decoder.push(packet)] + decoder.finish()
-        return [picture for _, picture in sorted(sampled, key=lambda one: one[0])]
+        return decoded(header, upto)
+
+
+def decoded(header: VideoHeader, packets: list[VideoPacket]) -> list[NDArray[np.uint8]]:
+    """The frames that a header names, in order."""
+    decoder = VideoDecoder(header, count=len(header.named))
+    sampled = [one for packet in packets for one in decoder.push(packet)] + decoder.finish()
+    return [picture for _, picture in sorted(sampled, key=lambda one: one[0])]
+
+
+async def as_async(packets: Any) -> AsyncIterator[VideoPacket]:
+    """Packets one after another, from either kind of iterable."""
+    if isinstance(packets, AsyncIterable):
+        async for packet in packets:
+            yield packet
+    else:
+        for packet in packets:
+            yield packet
 
 
 @dataclass
