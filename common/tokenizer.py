@@ -6,6 +6,7 @@ model adds behind its vocabulary (Video-LLaVA's `<image>`, `<video>`, `<pad>`) a
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ import tokenizers
 
 from common.errors import ModelError
 
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 _REPLACEMENT = "\ufffd"  # what incomplete UTF-8 decodes to
 _MAX_PIECES = 4  # a character has at most four bytes, so at most this many tokens
 
@@ -85,6 +87,16 @@ class Tokenizer:
         text: str = self._raw.decode(list(ids), skip_special_tokens=True)
         return text
 
+    def settled(self, ids: Sequence[int]) -> str:
+        """Text of `ids` that nothing that follows can change.
+
+        Single bytes at the end are left out: as part of a longer run they may stand for another character, or for none.
+        """
+        end = len(ids)
+        while end and (ids[end - 1] in self._byte_ids or ids[end - 1] in self.special_ids):
+            end -= 1
+        return self.decode(ids[:end]).rstrip(_REPLACEMENT)
+
     def stream(self) -> "TextStream":
         """A new stream that turns ids into text as they come."""
         return TextStream(self)
@@ -113,6 +125,10 @@ class Tokenizer:
     def _pairs(self) -> list[tuple[int, str]]:
         vocabulary: dict[str, int] = self._raw.get_vocab(with_added_tokens=False)
         return sorted((index, token) for token, index in vocabulary.items())
+
+    @cached_property
+    def _byte_ids(self) -> frozenset[int]:
+        return frozenset(index for index, token in self._pairs if _BYTE.fullmatch(token))
 
     @cached_property
     def special_ids(self) -> frozenset[int]:

@@ -240,6 +240,7 @@ class Answering:
             prepare_after=watch.drafter_ready.wait if watch is not None and drafts else None,
             video=Features(video.header, video.frames) if isinstance(video, ClipFeatures) else video,
             decode=drafter.words.decode,
+            settled=drafter.words.settled,
             clock=self._clock,
             journal=journal,
         )

@@ -83,6 +83,7 @@ class AnswerRunner:
         prepare_after: Callable[[], Awaitable[Any]] | None = None,
         video: Video | Features | NamedVideo | None,
         decode: Callable[[list[int]], str],
+        settled: Callable[[list[int]], str] | None = None,
         clock: Clock = time.monotonic,
         journal: Journal | None = None,
     ) -> None:
@@ -94,6 +95,7 @@ class AnswerRunner:
         self._prepare_after = prepare_after
         self._video = video
         self._decode = decode
+        self._settled = settled or decode
         self._clock = clock
         self._events: asyncio.Queue[Callable[[float], None]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -148,7 +150,7 @@ class AnswerRunner:
             yield self._answer(last_show)
 
     def _answer(self, show: Show) -> Answer:
-        committed = self._decode(list(show.committed))
+        committed = self._settled(list(show.committed))
         whole = self._decode([*show.committed, *show.provisional])
         at_ms = (self._clock() - self._session.started_at) * 1e3
         return Answer(committed, whole[len(committed) :] if whole.startswith(committed) else "", at_ms)

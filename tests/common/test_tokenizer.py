@@ -62,6 +62,20 @@ def test_unfinished_characters_are_held() -> None:
     assert stream.push(word) == "\ufffd ab"  # it never came
 
 
+@given(st.lists(st.integers(0, PIECES - 1), max_size=24), st.integers(0, 24))
+@example([*TOKENIZER.encode("ab", bos=True), 3 + 0x04, 3 + 0xE4], 4)  # the second byte makes the first one unreadable
+def test_what_is_settled_never_changes(ids: list[int], cut: int) -> None:
+    settled = TOKENIZER.settled(ids[:cut])
+    assert TOKENIZER.decode(ids).startswith(settled)
+    assert TOKENIZER.settled(ids).startswith(settled)
+
+
+def test_words_are_settled_at_once() -> None:
+    ids = TOKENIZER.encode("as ab", bos=True)
+    assert TOKENIZER.settled(ids) == "as ab" == TOKENIZER.settled([*ids, 2])
+    assert TOKENIZER.settled([*ids, *TOKENIZER.encode("你", bos=False)[:-1]]).startswith("as ab")
+
+
 def test_equal_vocabularies_have_equal_hashes() -> None:
     target = Tokenizer(llama_like(added=("<image>", "<video>", "<pad>")))
     assert target.hash == TOKENIZER.hash
