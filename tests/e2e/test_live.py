@@ -80,7 +80,7 @@ async def test_answers_are_the_targets_on_the_frames_that_they_name(
             windows.add(tuple(number for number, _ in values["frames"]))
             await asyncio.sleep(0.25)
         assert len(windows) > 1  # the window rolls
-        drafted = await edge.ask(QUESTIONS[2])
+        drafted = await edge.ask(QUESTIONS[2], draft_length=4)  # the controller may find that none pays
         assert drafted["drafted"] > 0
 
 
