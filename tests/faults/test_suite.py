@@ -13,7 +13,7 @@ import sys
 import pytest
 
 COUNT = int(os.environ.get("EVENTSPEC_FAULTS", "100"))
-PART = 50  # faults to the same daemons
+PART = 25  # faults to the same daemons
 PARTS = [range(first, min(first + PART, COUNT)) for first in range(0, COUNT, PART)]
 
 
