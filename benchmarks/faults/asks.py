@@ -83,6 +83,7 @@ class ClientProcess:
         command += ["--video", request.video_path, "--mode", request.mode.value]
         command += ["--events", request.events_path] if request.events_path else []
         command += ["--max-tokens", str(request.max_tokens), "--answer-id", request.answer_id]
+        command += ["--pace", request.pace.value] if request.pace is not None else []
         sampling = request.sampling
         command += ["--temperature", str(sampling.temperature), "--top-p", str(sampling.top_p)]
         command += ["--seed", str(sampling.seed)]

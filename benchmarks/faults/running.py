@@ -66,14 +66,16 @@ class Truths:
 
     def _ask(self, question: Question) -> Truth:
         clip = self._rig.clips[question.clip]
+        met: list[str] = []
         for _ in range(_PATIENCE):  # what the fault before did may still be felt
             report = ask_clip(
                 self._rig.address(0), clip, Mode.CLOUD_ONLY, sampling=question.sampling, max_tokens=question.max_tokens
             )
             if report["mode"] == Mode.CLOUD_ONLY.value and not report["resumes"]:
                 return Truth(tuple(report["token_ids"]), report["answer"])
+            met.append(f"{report['mode']}, {report['resumes']} resumes, {report.get('notices')}")
             time.sleep(1.0)
-        raise LinkError("the undisturbed answer was disturbed again and again; is the machine overloaded?")
+        raise LinkError(f"the undisturbed answer was disturbed {_PATIENCE} times, at last so: {met[-1]}")
 
 
 def run_faults(rig: Rig, faults: Iterable[Fault], told: Callable[[Outcome], None]) -> list[Outcome]:
