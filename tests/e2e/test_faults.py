@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.clips import ClipQuestion
+from benchmarks.faults.victims import PACED
 from benchmarks.processes import DaemonProcess, start_cloud, start_edge, wait_gone
 from common.ask import Mode
 from common.errors import LinkError
@@ -29,28 +30,6 @@ from edge.asking import daemon_status
 from tests.e2e.pairs import ask, children, engine_of, family, talkative
 
 LONG = 150
-# a pass takes this long at least: an answer that a good drafter knows must still last until it is struck
-PACED = """
-name = "paced"
-about = "every pass of the target takes its time"
-sources = ["this test"]
-[drafter]
-vision_ms = 0
-prefill_ms = 0
-token_ms = 0
-prompt_tokens = 100
-[target]
-step = [[1, 12]]
-session_ms = 0
-prompt_tokens = 150
-video_tokens = 136
-[video]
-decode_ms = 0
-preprocess_ms = 0
-vision = [[1, 1]]
-frames = 8
-workers = 2
-"""
 READY = 100.0  # seconds that a daemon may take to start on a machine that is busy with other things
 # `python -m edge`, also where this process ignores SIGINT (as jobs in the background do) and its children would too
 ASKER = """
