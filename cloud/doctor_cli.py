@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from common.doctor import Check
 
 
 def doctor(
@@ -23,20 +27,12 @@ def doctor(
     """
     from cloud.config import CloudSettings
     from cloud.doctor import examine
-    from common import doctor as shown
-    from common.errors import SettingsError
+    from common.doctor import report
     from common.settings import load_settings
 
     flags = {"model": model, "sessions": sessions, "insecure": insecure}
-    checks = []
-    try:
-        found = examine(load_settings(CloudSettings, "cloud", file=config, environment=os.environ, flags=flags))
-    except SettingsError as error:
-        found = iter([shown.failure("settings", str(error))])
-    for check in found:
-        checks.append(check)
-        if not as_json:
-            typer.echo(shown.as_text(check))
-    if as_json:
-        typer.echo(shown.as_json(checks))
-    raise typer.Exit(shown.status_of(checks))
+
+    def checks() -> Iterator[Check]:
+        return examine(load_settings(CloudSettings, "cloud", file=config, environment=os.environ, flags=flags))
+
+    raise typer.Exit(report(checks, in_json=as_json))

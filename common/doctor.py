@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import Enum
 
-from common.errors import EventSpecError
+import typer
+
+from common.errors import EventSpecError, SettingsError
 
 
 class State(str, Enum):
@@ -70,3 +72,22 @@ def as_json(checks: Iterable[Check]) -> str:
 def status_of(checks: Iterable[Check]) -> int:
     """Exit status: 1 if something failed."""
     return int(any(check.state is State.FAILURE for check in checks))
+
+
+def report(begin: Callable[[], Iterable[Check]], *, in_json: bool) -> int:
+    """Print the checks that `begin` lists, each when it is done or all as one JSON object; returns the exit status.
+
+    Settings that `begin` can't load are a failed check.
+    """
+    try:
+        found = begin()
+    except SettingsError as error:
+        found = [failure("settings", str(error))]
+    checks = []
+    for check in found:
+        checks.append(check)
+        if not in_json:
+            typer.echo(as_text(check))
+    if in_json:
+        typer.echo(as_json(checks))
+    return status_of(checks)

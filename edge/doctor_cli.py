@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from common.doctor import Check
 
 
 def doctor(
@@ -23,22 +27,14 @@ def doctor(
     Settings come from where `serve` takes them: the file, EVENTSPEC_EDGE_... variables, these flags. Harmless beside a
     running daemon; to the cloud go a few small calls and 256 KiB.
     """
-    from common import doctor as shown
-    from common.errors import SettingsError
+    from common.doctor import report
     from common.settings import load_settings
     from edge.config import EdgeSettings
     from edge.doctor import examine
 
     flags = {"cloud": cloud, "model": model, "cloud_ca": cloud_ca, "token_file": token_file, "insecure": insecure}
-    checks = []
-    try:
-        found = examine(load_settings(EdgeSettings, "edge", file=config, environment=os.environ, flags=flags))
-    except SettingsError as error:
-        found = iter([shown.failure("settings", str(error))])
-    for check in found:
-        checks.append(check)
-        if not as_json:
-            typer.echo(shown.as_text(check))
-    if as_json:
-        typer.echo(shown.as_json(checks))
-    raise typer.Exit(shown.status_of(checks))
+
+    def checks() -> Iterator[Check]:
+        return examine(load_settings(EdgeSettings, "edge", file=config, environment=os.environ, flags=flags))
+
+    raise typer.Exit(report(checks, in_json=as_json))
