@@ -305,6 +305,7 @@ def _commit_to(m: Commit) -> pb.Commit:
         draft_id=m.draft_id,
         waiting=m.waiting,
         timings=pb.StepTimings(queue_us=m.timings.queue_us, forward_us=m.timings.forward_us),
+        draft_limit=m.draft_limit,
     )
 
 
@@ -319,42 +320,49 @@ def _commit_from(m: pb.Commit) -> Commit:
         draft_id=m.draft_id,
         waiting=m.waiting,
         timings=StepTimings(m.timings.queue_us, m.timings.forward_us),
+        draft_limit=m.draft_limit,
+    )
+
+
+def _opened_to(m: Opened) -> pb.Opened:
+    return pb.Opened(
+        session_id=m.session_id,
+        max_tokens=m.max_tokens,
+        max_draft=m.max_draft,
+        committed_length=m.committed_length,
+        video_needed=m.video_needed,
+        replay=m.replay,
+        adapter=m.adapter,
+        frames=_names_to(m.frames),
+        lease_ms=m.lease_ms,
+        draft_limit=m.draft_limit,
+    )
+
+
+def _finished_to(m: Finished) -> pb.Finished:
+    return pb.Finished(
+        reason=_REASONS[m.reason],
+        length=m.length,
+        target_passes=m.target_passes,
+        stale_drafts=m.stale_drafts,
+        replay_overruns=m.replay_overruns,
+        frames=_names_to(m.frames),
+        over_credit=m.over_credit,
     )
 
 
 def encode_cloud_message(message: CloudMessage) -> bytes:
     """`SpeculateResponse` bytes."""
     match message:
-        case Opened(
-            session_id, max_tokens, max_draft, committed_length, video_needed, replay, adapter, frames, lease_ms
-        ):
-            body = pb.Opened(
-                session_id=session_id,
-                max_tokens=max_tokens,
-                max_draft=max_draft,
-                committed_length=committed_length,
-                video_needed=video_needed,
-                replay=replay,
-                adapter=adapter,
-                frames=_names_to(frames),
-                lease_ms=lease_ms,
-            )
-            response = pb.SpeculateResponse(opened=body)
+        case Opened():
+            response = pb.SpeculateResponse(opened=_opened_to(message))
         case Commit():
             response = pb.SpeculateResponse(commit=_commit_to(message))
         case Progress(stage, start_us, duration_us):
             progress = pb.Progress(stage=_STAGES[stage], start_us=start_us, duration_us=duration_us)
             response = pb.SpeculateResponse(progress=progress)
-        case Finished(reason, length, target_passes, stale_drafts, overruns, frames):
-            finished = pb.Finished(
-                reason=_REASONS[reason],
-                length=length,
-                target_passes=target_passes,
-                stale_drafts=stale_drafts,
-                replay_overruns=overruns,
-                frames=_names_to(frames),
-            )
-            response = pb.SpeculateResponse(finished=finished)
+        case Finished():
+            response = pb.SpeculateResponse(finished=_finished_to(message))
         case Failure(code, text, retryable, retry_after_ms):
             failure = pb.Failure(code=_CODES[code], message=text, retryable=retryable, retry_after_ms=retry_after_ms)
             response = pb.SpeculateResponse(failure=failure)
@@ -372,7 +380,7 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
         case "opened":
             o = response.opened
             taken = (o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
-            return Opened(*taken, o.replay, o.adapter, _names_from(o.frames), o.lease_ms)
+            return Opened(*taken, o.replay, o.adapter, _names_from(o.frames), o.lease_ms, o.draft_limit)
         case "commit":
             return _commit_from(response.commit)
         case "progress":
@@ -382,7 +390,7 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
             f = response.finished
             reason = _reverse(_REASONS, f.reason, "finish reason")
             counts = (f.length, f.target_passes, f.stale_drafts, f.replay_overruns)
-            return Finished(reason, *counts, _names_from(f.frames))
+            return Finished(reason, *counts, _names_from(f.frames), f.over_credit)
         case _:
             x = response.failure
             return Failure(_reverse(_CODES, x.code, "failure code"), x.message, x.retryable, x.retry_after_ms)

@@ -191,7 +191,7 @@ class Opened:
     `replay` names the stage-time profile (`common/replay.py`) that the cloud's stages are padded to, if any; `adapter`
     is the fingerprint of the cloud's adapter for hidden-state drafts, empty if it has none. `frames` are those that the
     answer is computed on, if they are known already. `lease_ms`: how long the session is kept without a word of its
-    edge.
+    edge. `draft_limit` is the edge's credit: the position up to which drafts may reach (0: not told).
     """
 
     session_id: str
@@ -203,6 +203,7 @@ class Opened:
     adapter: str = ""
     frames: tuple[FrameName, ...] = ()
     lease_ms: int = 0
+    draft_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,7 @@ class Commit:
 
     `drafted` draft tokens were checked by this pass and the first `accepted` of `token_ids` were among them.
     `draft_id` is the newest draft that the cloud has seen (0: none), `waiting` the number of sessions that had work
-    in this step.
+    in this step. `draft_limit` is the credit from now on (0: as before); within a stream it never moves back.
     """
 
     start_position: int
@@ -229,6 +230,7 @@ class Commit:
     draft_id: int = 0
     waiting: int = 0
     timings: StepTimings = field(default_factory=StepTimings)
+    draft_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,7 @@ class Finished:
 
     `replay_overruns` counts the engine's padded stages, meanwhile, that took longer than their profile by themselves.
     `frames` are those that the answer was computed on; none if the cloud was sent features in place of a video.
+    `over_credit` draft tokens lay beyond the limit of their time, and were dropped.
     """
 
     reason: FinishReason
@@ -254,6 +257,7 @@ class Finished:
     stale_drafts: int = 0
     replay_overruns: int = 0
     frames: tuple[FrameName, ...] = ()
+    over_credit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

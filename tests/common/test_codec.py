@@ -102,6 +102,7 @@ def commits(draw: st.DrawFn) -> Commit:
         draft_id=draw(U64),
         waiting=draw(U32),
         timings=StepTimings(draw(U32), draw(U32)),
+        draft_limit=draw(U32),
     )
 
 
@@ -139,6 +140,8 @@ CLOUD_MESSAGES: st.SearchStrategy[CloudMessage] = st.one_of(
         replay=TEXT,
         adapter=TEXT,
         frames=NAMES,
+        lease_ms=U32,
+        draft_limit=U32,
     ),
     commits(),
     st.builds(Progress, st.sampled_from(Stage), start_us=U64, duration_us=U64),
@@ -150,6 +153,7 @@ CLOUD_MESSAGES: st.SearchStrategy[CloudMessage] = st.one_of(
         stale_drafts=U32,
         replay_overruns=U32,
         frames=NAMES,
+        over_credit=U32,
     ),
     st.builds(Failure, st.sampled_from(FailureCode), message=TEXT, retryable=st.booleans()),
 )

@@ -222,7 +222,7 @@ class SpeculateRequest(_message.Message):
     def __init__(self, open: _Optional[_Union[Open, _Mapping]] = ..., draft: _Optional[_Union[Draft, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., close: _Optional[_Union[Close, _Mapping]] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Opened(_message.Message):
-    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay", "adapter", "frames", "lease_ms")
+    __slots__ = ("session_id", "max_tokens", "max_draft", "committed_length", "video_needed", "replay", "adapter", "frames", "lease_ms", "draft_limit")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     MAX_DRAFT_FIELD_NUMBER: _ClassVar[int]
@@ -232,6 +232,7 @@ class Opened(_message.Message):
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_LIMIT_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     max_tokens: int
     max_draft: int
@@ -241,7 +242,8 @@ class Opened(_message.Message):
     adapter: str
     frames: _containers.RepeatedCompositeFieldContainer[FrameName]
     lease_ms: int
-    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ..., adapter: _Optional[str] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ..., lease_ms: _Optional[int] = ...) -> None: ...
+    draft_limit: int
+    def __init__(self, session_id: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_draft: _Optional[int] = ..., committed_length: _Optional[int] = ..., video_needed: bool = ..., replay: _Optional[str] = ..., adapter: _Optional[str] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ..., lease_ms: _Optional[int] = ..., draft_limit: _Optional[int] = ...) -> None: ...
 
 class StepTimings(_message.Message):
     __slots__ = ("queue_us", "forward_us")
@@ -252,7 +254,7 @@ class StepTimings(_message.Message):
     def __init__(self, queue_us: _Optional[int] = ..., forward_us: _Optional[int] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ("start_position", "token_ids", "drafted", "accepted", "draft_id", "waiting", "timings")
+    __slots__ = ("start_position", "token_ids", "drafted", "accepted", "draft_id", "waiting", "timings", "draft_limit")
     START_POSITION_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
     DRAFTED_FIELD_NUMBER: _ClassVar[int]
@@ -260,6 +262,7 @@ class Commit(_message.Message):
     DRAFT_ID_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_LIMIT_FIELD_NUMBER: _ClassVar[int]
     start_position: int
     token_ids: _containers.RepeatedScalarFieldContainer[int]
     drafted: int
@@ -267,7 +270,8 @@ class Commit(_message.Message):
     draft_id: int
     waiting: int
     timings: StepTimings
-    def __init__(self, start_position: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., drafted: _Optional[int] = ..., accepted: _Optional[int] = ..., draft_id: _Optional[int] = ..., waiting: _Optional[int] = ..., timings: _Optional[_Union[StepTimings, _Mapping]] = ...) -> None: ...
+    draft_limit: int
+    def __init__(self, start_position: _Optional[int] = ..., token_ids: _Optional[_Iterable[int]] = ..., drafted: _Optional[int] = ..., accepted: _Optional[int] = ..., draft_id: _Optional[int] = ..., waiting: _Optional[int] = ..., timings: _Optional[_Union[StepTimings, _Mapping]] = ..., draft_limit: _Optional[int] = ...) -> None: ...
 
 class Progress(_message.Message):
     __slots__ = ("stage", "start_us", "duration_us")
@@ -280,20 +284,22 @@ class Progress(_message.Message):
     def __init__(self, stage: _Optional[_Union[Stage, str]] = ..., start_us: _Optional[int] = ..., duration_us: _Optional[int] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("reason", "length", "target_passes", "stale_drafts", "replay_overruns", "frames")
+    __slots__ = ("reason", "length", "target_passes", "stale_drafts", "replay_overruns", "frames", "over_credit")
     REASON_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     TARGET_PASSES_FIELD_NUMBER: _ClassVar[int]
     STALE_DRAFTS_FIELD_NUMBER: _ClassVar[int]
     REPLAY_OVERRUNS_FIELD_NUMBER: _ClassVar[int]
     FRAMES_FIELD_NUMBER: _ClassVar[int]
+    OVER_CREDIT_FIELD_NUMBER: _ClassVar[int]
     reason: FinishReason
     length: int
     target_passes: int
     stale_drafts: int
     replay_overruns: int
     frames: _containers.RepeatedCompositeFieldContainer[FrameName]
-    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., length: _Optional[int] = ..., target_passes: _Optional[int] = ..., stale_drafts: _Optional[int] = ..., replay_overruns: _Optional[int] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ...) -> None: ...
+    over_credit: int
+    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., length: _Optional[int] = ..., target_passes: _Optional[int] = ..., stale_drafts: _Optional[int] = ..., replay_overruns: _Optional[int] = ..., frames: _Optional[_Iterable[_Union[FrameName, _Mapping]]] = ..., over_credit: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message", "retryable", "retry_after_ms")
