@@ -11,11 +11,11 @@ from cloud.front_counters import SPECULATE, VIDEO, FrontCounters
 from cloud.streams import StreamTable
 from common.door import Door
 from common.metrics import Family, Kind, Metric, at_least, by, one
+from common.spec_decode_metrics import SpecDecodeMetrics
 from common.types import FailureCode
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _P = "eventspec_cloud_"
-_S = "eventspec_cloud_spec_decode_"
 
 INFO = Metric(_P + "info", _G, "1; labels say which target runs", ("model", "fingerprint", "wire_version"))
 READY = Metric(_P + "ready", _G, "1 while edges may open sessions")
@@ -23,15 +23,7 @@ DRAINING = Metric(_P + "draining", _G, "1 while no new sessions are taken")
 ENGINE_UP = Metric(_P + "engine_up", _G, "1 while the engine process takes messages")
 ENGINE_RESTARTS = Metric(_P + "engine_restarts", _C, "Engine processes started after the first")
 
-NUM_DRAFTS = Metric(_S + "num_drafts", _C, "Passes that checked at least one draft token")
-NUM_DRAFT_TOKENS = Metric(_S + "num_draft_tokens", _C, "Draft tokens checked")
-NUM_ACCEPTED = Metric(_S + "num_accepted_tokens", _C, "Draft tokens that equalled the target's choice")
-PER_POSITION = Metric(
-    _S + "num_accepted_tokens_per_pos", _C, "Accepted draft tokens by place in the checked run, from 0", ("position",)
-)
-DRAFTED_PER_POSITION = Metric(
-    _S + "num_draft_tokens_per_pos", _C, "Checked draft tokens by place in the checked run, from 0", ("position",)
-)
+SPEC_DECODE = SpecDecodeMetrics.of("cloud", drafts="Passes that checked at least one draft token")
 REJECTIONS = Metric(_P + "rollbacks", _C, "Passes in which a draft token was rejected, so that KV was rolled back")
 STALE = Metric(_P + "stale_drafts", _C, "Drafts dropped unchecked: late, stale, alien or twice; counted at the end")
 
@@ -66,17 +58,22 @@ RECEIVED = Metric(_P + "received_bytes", _C, "Bytes of messages from edges, by k
 MESSAGES = Metric(_P + "received_messages", _C, "Messages from edges, by kind", ("kind",))
 SENT = Metric(_P + "sent_bytes", _C, "Bytes of messages to edges, by kind", ("kind",))
 
-METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+METRICS: tuple[Metric, ...] = (
+    *SPEC_DECODE.metrics,
+    *(value for value in list(globals().values()) if isinstance(value, Metric)),
+)
 
 
 def engine_families(stats: EngineStats) -> list[Family]:
     """What the engine counts."""
     return [
-        one(NUM_DRAFTS, stats.verifications),
-        one(NUM_DRAFT_TOKENS, stats.drafted),
-        one(NUM_ACCEPTED, stats.accepted),
-        by(PER_POSITION, {str(place): n for place, n in enumerate(at_least(stats.accepted_lengths))}),
-        by(DRAFTED_PER_POSITION, {str(place): n for place, n in enumerate(at_least(stats.drafted_lengths))}),
+        *SPEC_DECODE.families(
+            drafts=stats.verifications,
+            draft_tokens=stats.drafted,
+            accepted=stats.accepted,
+            accepted_at=at_least(stats.accepted_lengths),
+            drafted_at=at_least(stats.drafted_lengths),
+        ),
         one(REJECTIONS, stats.rejections),
         one(STALE, stats.stale_drafts),
         one(TOKENS, stats.committed),

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from common.ask import Mode
 from common.metrics import Family, Kind, Metric, by, one
+from common.spec_decode_metrics import SpecDecodeMetrics
 from common.types import FailureCode, FinishReason
 from edge.counters import EdgeCounters
 
 _C, _G, _H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _P = "eventspec_edge_"
-_S = "eventspec_edge_spec_decode_"
 
 INFO = Metric(_P + "info", _G, "1; labels say which drafter runs", ("drafter",))
 
-NUM_DRAFTS = Metric(_S + "num_drafts", _C, "Passes of the cloud that checked at least one of our draft tokens")
-NUM_DRAFT_TOKENS = Metric(_S + "num_draft_tokens", _C, "Draft tokens checked")
-NUM_ACCEPTED = Metric(_S + "num_accepted_tokens", _C, "Draft tokens that equalled the target's choice")
-PER_POSITION = Metric(
-    _S + "num_accepted_tokens_per_pos", _C, "Accepted draft tokens by place in the checked run, from 0", ("position",)
-)
-DRAFTED_PER_POSITION = Metric(
-    _S + "num_draft_tokens_per_pos", _C, "Checked draft tokens by place in the checked run, from 0", ("position",)
-)
+SPEC_DECODE = SpecDecodeMetrics.of("edge", drafts="Passes of the cloud that checked at least one of our draft tokens")
 MADE = Metric(_P + "draft_tokens_made", _C, "Tokens that the drafter made")
 WASTED = Metric(_P + "draft_tokens_wasted", _C, "Tokens that the drafter made, and the cloud didn't accept")
 FREE = Metric(
@@ -63,7 +55,10 @@ TTFT_PROVISIONAL = Metric(_P + "time_to_first_draft_seconds", _H, "From the ques
 TPOT = Metric(_P + "time_per_output_token_seconds", _H, "Of an answer, mean time a token after the first")
 TOTAL = Metric(_P + "answer_seconds", _H, "From the question to the whole answer")
 
-METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+METRICS: tuple[Metric, ...] = (
+    *SPEC_DECODE.metrics,
+    *(value for value in list(globals().values()) if isinstance(value, Metric)),
+)
 
 
 class EdgeMetrics:
@@ -82,11 +77,13 @@ class EdgeMetrics:
         own, sums = self._counters, self._counters.sums
         return [
             Family(INFO, {(self._drafter,): 1}),
-            one(NUM_DRAFTS, sums["verifications"]),
-            one(NUM_DRAFT_TOKENS, sums["drafted"]),
-            one(NUM_ACCEPTED, sums["accepted"]),
-            by(PER_POSITION, _places(own.accepted_at)),
-            by(DRAFTED_PER_POSITION, _places(own.drafted_at)),
+            *SPEC_DECODE.families(
+                drafts=sums["verifications"],
+                draft_tokens=sums["drafted"],
+                accepted=sums["accepted"],
+                accepted_at=own.accepted_at,
+                drafted_at=own.drafted_at,
+            ),
             one(MADE, sums["draft_tokens_made"]),
             one(WASTED, sums["draft_tokens_wasted"]),
             one(FREE, sums["free_drafts"]),
@@ -132,7 +129,3 @@ class EdgeMetrics:
             one(TPOT, own.tpot),
             one(TOTAL, own.total),
         ]
-
-
-def _places(counts: Sequence[int]) -> dict[str, float]:
-    return {str(place): count for place, count in enumerate(counts)}
