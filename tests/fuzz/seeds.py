@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from edge.events import npy, npz, prophesee
 from edge.video import open_clip, write_video
 from tests.edge.events.made import made_events
 from tests.fuzz.__main__ import CORPUS
+from tests.fuzz.targets import TARGETS
 
 _FIXTURES = Path(__file__).parents[1] / "edge" / "events" / "fixtures"
 
@@ -130,20 +131,10 @@ def token_file() -> Iterator[bytes]:
 
 
 def main() -> None:
-    """Write all seeds."""
-    for seeds in (
-        edge_message,
-        cloud_message,
-        local_messages,
-        video_messages,
-        events_npy,
-        events_pickle,
-        events_npz,
-        events_raw,
-        matroska,
-        token_file,
-    ):
-        folder = CORPUS / seeds.__name__
+    """Write the seeds of each target; the function that makes them has its name."""
+    for target in TARGETS:
+        seeds: Callable[[], Iterator[bytes]] = globals()[target]
+        folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
         for number, data in enumerate(seeds()):
             (folder / f"seed-{number}").write_bytes(data)
