@@ -64,7 +64,7 @@ class Channel:
         if self._current.get_state(try_to_connect=True) is _READY:
             return
         if self._connecting is None or self._connecting.done():
-            self._connecting = _quietly(self._race())
+            self._connecting = quietly(self._race())
         try:
             ready = await asyncio.wait_for(asyncio.shield(self._connecting), patience_s)
         except TimeoutError:
@@ -79,7 +79,7 @@ class Channel:
             LinkError: no sign of life came in time; the connection is given up, and with it every call on it.
         """
         if self._checking is None or self._checking.done():
-            self._checking = _quietly(self._check(patience_s))
+            self._checking = quietly(self._check(patience_s))
         await asyncio.shield(self._checking)
 
     async def _check(self, patience_s: float) -> None:
@@ -89,12 +89,16 @@ class Channel:
             await self._ask(asked, (patience_s + _TRIPS * self._trip_s) * 2 ** min(self._in_vain, _DOUBLINGS))
         except LinkError:
             self._in_vain += 1
-            if self._current is asked:
-                self._current = self._make()
-            await asked.close()
+            await self.give_up(asked)
             raise
         took, self._in_vain = self._clock() - began, 0
         self._trip_s = min(took, self._trip_s) if self._trip_s else took
+
+    async def give_up(self, channel: grpc.aio.Channel) -> None:
+        """End a channel, and every call on it; if it is the current one, the next call begins with a new one."""
+        if self._current is channel:
+            self._current = self._make()
+        await channel.close()
 
     async def _race(self) -> bool:
         """Attempts, each a channel of its own, until one is through; None of them after ten seconds."""
@@ -129,7 +133,7 @@ class Channel:
         await self._current.close()
 
 
-def _quietly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+def quietly(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """A task whose error is nobody's business if nobody waits for it any more."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)

@@ -23,7 +23,7 @@ from common.sealing import METADATA, is_sealed, seal, unseal
 from common.security import Reach
 from common.types import CloudMessage, Commit, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-from edge.channel import Channel
+from edge.channel import Channel, quietly
 from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_features, paced_messages
 
@@ -31,7 +31,6 @@ _MUTE_S = 10.0  # between two tokens, before the session is resumed on another s
 _QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
 _VIDEO_QUIET_S = 2.0
 _VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
-_FEATURES_ANSWER_S = 60.0  # what isn't paced may fill the socket's buffer, and a sign of life has to wait behind it
 
 
 Packets = Iterable[VideoPacket] | AsyncIterable[VideoPacket]  # ready, or as they are made
@@ -193,6 +192,7 @@ class GrpcLink:
         self._drafts = Channel(self._channel, self._ask)
         self._video = Channel(self._channel, self._ask)
         self._pacing = PacedLink()
+        self._uploads = 0  # calls
 
     def _channel(self) -> grpc.aio.Channel:
         # without a pool of its own, gRPC would put all channels onto one TCP connection
@@ -226,7 +226,22 @@ class GrpcLink:
         """Open a stream."""
         await self._drafts.connected()
         call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata(METADATA))
-        return GrpcStream(call, sealed=True, check=self._drafts.check)
+        return GrpcStream(call, sealed=True, check=self._check)
+
+    async def _check(self) -> None:
+        """A sign of life over the drafts' connection, and at the same time over one that an upload waits on.
+
+        Both go the same way: an upload whose connection has been as silent as the drafts' dead one is given up with it,
+        or it would wait for TCP to try again, which after an outage may be long after the line is back.
+        """
+        video = self._video.current
+        asked = quietly(self._video.check(_VIDEO_ANSWER_S)) if self._uploads else None
+        try:
+            await self._drafts.check()
+        except LinkError:
+            if asked is not None and not asked.done():
+                await self._video.give_up(video)
+            raise
 
     async def send_video(self, session_id: str, header: VideoHeader, packets: Packets) -> int:
         """Stream a video on its own connection."""
@@ -255,8 +270,8 @@ class GrpcLink:
         messages = paced_features(session_id, header, features, self._pacing, stream)
         return await self._send_video(messages, stream)
 
-    async def _send_video(self, messages: AsyncIterator[bytes], stream: VideoInFlight | None = None) -> int:
-        """Send messages, and take acknowledgements in for `stream`, if they ask for them."""
+    async def _send_video(self, messages: AsyncIterator[bytes], stream: VideoInFlight) -> int:
+        """Send messages, and take acknowledgements in for `stream`."""
         size = 0
         broken: list[EventSpecError] = []
 
@@ -272,21 +287,28 @@ class GrpcLink:
 
         try:
             await self._video.connected()
-            stream_video = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")
-            call = stream_video(counted(), metadata=self._metadata(METADATA))
-            async for reply in self._watched(call, _VIDEO_ANSWER_S if stream is not None else _FEATURES_ANSWER_S):
-                theirs = is_sealed(await call.initial_metadata())
-                received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)
-                if received is not None and stream is not None:
-                    self._pacing.acknowledged(stream, received)
+            await self._converse(counted(), stream)
         except grpc.RpcError as error:
             raise (broken[0] if broken else error_of_status(error)) from error
         finally:
-            if stream is not None:
-                self._pacing.forget(stream)
+            self._pacing.forget(stream)
         return size
 
-    async def _watched(self, call: Any, patience_s: float) -> AsyncIterator[bytes]:
+    async def _converse(self, messages: AsyncIterator[bytes], stream: VideoInFlight) -> None:
+        """One call of an upload."""
+        stream_video = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")
+        call = stream_video(messages, metadata=self._metadata(METADATA))
+        self._uploads += 1
+        try:
+            async for reply in self._watched(call):
+                theirs = is_sealed(await call.initial_metadata())
+                received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)
+                if received is not None:
+                    self._pacing.acknowledged(stream, received)
+        finally:
+            self._uploads -= 1
+
+    async def _watched(self, call: Any) -> AsyncIterator[bytes]:
         """The replies of an upload; when none comes for a while, its connection is asked for a sign of life."""
         while True:
             reading = asyncio.ensure_future(call.read())
@@ -295,7 +317,7 @@ class GrpcLink:
                 while not reading.done():
                     await asyncio.wait({reading}, timeout=_VIDEO_QUIET_S)
                     if not reading.done():
-                        await self._video.check(patience_s)
+                        await self._video.check(_VIDEO_ANSWER_S)
                 reply = await _result(reading)
             finally:
                 if not reading.done():

@@ -15,22 +15,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from common.ask import Answer, AskEvent, Notice
-from common.errors import EngineError, EventSpecError, LinkError, MessageError
+from common.errors import EngineError, EventSpecError, LinkError, MessageError, SessionError
 from common.types import Draft, EdgeMessage, FrameName, Open
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
+from edge.actions import Action, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
 from edge.link import Link, Stream
-from edge.session import (
-    Action,
-    Connect,
-    Done,
-    DraftJob,
-    EdgeSession,
-    Named,
-    Send,
-    SendVideo,
-    Show,
-    Tell,
-)
+from edge.session import EdgeSession
 from edge.spool import Journal
 from edge.worker import Drafting, DraftingThread, Learns
 
@@ -225,11 +215,13 @@ class AnswerRunner:
         stream, started = self._stream, self._clock()
         try:
             size = await self._upload(self._link, self._video)
-        except LinkError as error:
+        except (LinkError, SessionError) as error:  # its session may not have reached the cloud: the streams part ways
             if stream is self._stream:  # this stream's session has no video: a resume asks for it again
                 self._lost(error)
             return
         except EventSpecError as error:
+            if stream is not self._stream:
+                return  # about a session that has gone on without it; what is wrong with the video will be said again
             self._put(partial(self._session.refused, error))
             return
         self._session.figures.uplink_bytes["video"] += size

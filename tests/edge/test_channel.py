@@ -15,6 +15,7 @@ from benchmarks.faults.tcp_relay import TcpRelay
 from cloud.config import CloudSettings
 from cloud.daemon import CloudDaemon
 from common.types import Open
+from common.video import VideoPacket
 from edge.link import GrpcLink, LinkSettings
 from edge.runner import Video
 from edge.video import Clip, open_clip, write_video
@@ -94,6 +95,28 @@ async def test_a_line_that_dies_is_noticed_and_replaced(
         assert time.monotonic() - struck < 12.0
         if name != "half-open up":  # whose goodbye can't arrive: that session's lease runs out
             await engine.until(lambda e: e.engine.sessions == 0)
+
+
+async def test_an_upload_on_a_dead_line_is_begun_again_as_soon_as_the_stream(
+    monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread
+) -> None:
+    """TCP would try again by itself, each time after twice as long, and find the line when it has long been back."""
+    async with relayed(monkeypatch) as (engine, link, relay):
+        asker = Asker(link, thread, max_ahead=4, give_up_after=40.0)
+        struck = 0.0
+
+        async def packets() -> AsyncIterator[VideoPacket]:
+            nonlocal struck
+            for count, packet in enumerate(clip.packets()):
+                if count == 2 and not struck:
+                    await engine.until(lambda e: e.engine.sessions == 1)
+                    assert relay.strike({"do": "half_open"})
+                    struck = time.monotonic()
+                yield packet
+
+        asker.runner._video = Video(clip.header, packets)
+        assert await asker.run() == truth()
+        assert time.monotonic() - struck < 4.0  # 0.5 s of silence, 1.5 s for a sign of life; by itself it takes 5 s
 
 
 async def test_a_stream_that_is_mute_on_a_line_that_lives_is_replaced(

@@ -288,6 +288,32 @@ async def test_a_video_that_breaks_off_is_sent_again(link: LoopLink, thread: Dra
     assert link.videos == 3
 
 
+async def test_a_video_that_overtakes_its_session_is_sent_again(link: LoopLink, thread: DraftingThread) -> None:
+    link.video_errors = [SessionError("there is no such session")]
+    asker = Asker(link, thread)
+    assert await asker.run() == truth()
+    assert link.videos == 2
+
+
+async def test_what_becomes_of_a_lost_streams_video_is_nobodys_business(link: LoopLink, thread: DraftingThread) -> None:
+    asker, real, said = Asker(link, thread), link.send_video, asyncio.Event()
+    calls = itertools.count()
+
+    async def late(*sent: Any) -> int:
+        if next(calls) > 0:
+            await said.wait()
+            return await real(*sent)
+        await link.cut()
+        while asker.session.figures.resumes == 0:
+            await asyncio.sleep(0.001)
+        asyncio.get_running_loop().call_later(0.05, said.set)
+        raise VideoFormatError("the video breaks off")
+
+    link.send_video = late  # type: ignore[method-assign]
+    assert await asker.run() == truth()
+    assert said.is_set()
+
+
 @pytest.mark.parametrize("error", [VideoFormatError("no decoder"), MessageError("over the limit")])
 async def test_a_refused_video_is_the_askers_to_see(
     link: LoopLink, thread: DraftingThread, error: EventSpecError
