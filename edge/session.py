@@ -26,7 +26,6 @@ from common.types import (
     CloudMessage,
     Commit,
     Draft,
-    EdgeMessage,
     Failure,
     Finished,
     FinishReason,
@@ -40,6 +39,8 @@ from edge.estimates import IDS
 from edge.figures import Figures
 from edge.forms import ENCODINGS, StateBook, StateRows
 
+from edge.actions import Action, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
+
 _ALONE_JOB = 4  # tokens that are drafted at a time when nobody else will: an answer streams
 
 
@@ -51,70 +52,6 @@ class Phase(Enum):
     LOST = "lost"  # the stream broke; reconnecting with backoff
     ALONE = "alone"  # the edge finishes by itself
     DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class DraftJob:
-    """Work for the drafter: if there are `tokens`, the answer from `position` on is these; then draft `count` more.
-
-    `base` is the whole answer that the draft will continue.
-    """
-
-    position: int
-    tokens: tuple[int, ...]
-    count: int
-    base: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Open a stream at time `at` and then call `connected`, or `connect_failed`."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this to the cloud."""
-
-    message: EdgeMessage
-
-
-@dataclass(frozen=True, slots=True)
-class SendVideo:
-    """Stream the video to the cloud, on its own connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """The answer is about these frames: whoever sends the video again sends these."""
-
-    frames: tuple[FrameName, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Show:
-    """The answer changed: committed and provisional token ids."""
-
-    committed: tuple[int, ...]
-    provisional: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """A line for the user."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end. `error` is set if there is no answer."""
-
-    error: EventSpecError | None = None
-
-
-Action = DraftJob | Connect | Send | SendVideo | Named | Show | Tell | Done
 
 
 @dataclass(frozen=True, slots=True)

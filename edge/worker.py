@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from edge.actions import DraftJob
 from edge.forms import StateRows
-from edge.session import DraftJob
 
 T = TypeVar("T")
 

@@ -17,18 +17,9 @@ from cloud.engine import Engine, EngineLimits
 from cloud.messages import Frames, Park
 from common.errors import LinkError
 from common.types import Close, Draft, DrafterInfo, Open, Pace, SamplingParams
+from edge.actions import Action, Connect, Done, DraftJob, Send, SendVideo
 from edge.controller import DraftLength
-from edge.session import (
-    Action,
-    Connect,
-    Done,
-    DraftJob,
-    EdgeSession,
-    Phase,
-    Send,
-    SendVideo,
-    SessionSettings,
-)
+from edge.session import EdgeSession, Phase, SessionSettings
 from tests.fakes import EOS, VIDEO_FRAMES, FakeRunner, next_token, prompt_tokens
 
 Guess = Callable[[list[int], list[int], random.Random], int]

@@ -28,13 +28,14 @@ from common.errors import LinkError
 from common.shipped import adapter_folder, shipped_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.types import Close, Draft, DrafterInfo, EdgeMessage, Failure, Finished, Open, Pace, SamplingParams
+from edge.actions import Connect, Done, DraftJob, Send, SendVideo
 from edge.adapting import edge_adapter
 from edge.answering import DrafterModel
 from edge.controller import DraftLength
 from edge.eventgpt import EventGPT, prompt_ids
 from edge.events import raster
 from edge.forms import DraftForm
-from edge.session import Connect, Done, DraftJob, EdgeSession, Send, SendVideo, SessionSettings
+from edge.session import EdgeSession, SessionSettings
 from edge.worker import DraftingThread, Learns
 from tests.cloud.driver import Case, generate
 from tests.common.adapters.test_levels import stir

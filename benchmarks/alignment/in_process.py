@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from benchmarks.alignment.ways import Way
 from benchmarks.results import Run, run_of_report
 from common.types import Close, Draft, EdgeMessage, Failure, Open, Pace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cloud.engine import Engine
     from cloud.target import VideoLlavaTarget
     from common.tokenizer import Tokenizer
     from edge.answering import DrafterModel
     from edge.eventgpt import EventGPT
+    from numpy.typing import NDArray
+
     from edge.session import EdgeSession
     from edge.worker import Drafting
 
@@ -130,6 +129,7 @@ class Serving:
         """Ask; drafts of `draft_length` tokens, no further ahead."""
         from edge.controller import DraftLength
         from edge.eventgpt import prompt_ids
+
         from edge.session import EdgeSession, SessionSettings
 
         model = self.model
@@ -164,7 +164,7 @@ class _Turns:
 
     def run(self) -> None:
         """To the end."""
-        from edge.session import DraftJob, Send
+        from edge.actions import DraftJob, Send
 
         self._session.drafter_ready(0.0)
         done = False
@@ -178,7 +178,8 @@ class _Turns:
 
     def _act(self, action: Any) -> bool:
         from cloud.messages import Frames
-        from edge.session import Connect, Done, DraftJob, Send, SendVideo
+
+        from edge.actions import Connect, Done, DraftJob, Send, SendVideo
         from edge.worker import do_job
 
         match action:

@@ -18,17 +18,8 @@ from benchmarks.simulation.upload import PacedUploads
 from common import codec
 from common.errors import EventSpecError
 from common.types import Close, CloudMessage, Draft, EdgeMessage, Open
-from edge.session import (
-    Action,
-    Connect,
-    Done,
-    DraftJob,
-    EdgeSession,
-    Phase,
-    Send,
-    SendVideo,
-    SessionSettings,
-)
+from edge.actions import Action, Connect, Done, DraftJob, Send, SendVideo
+from edge.session import EdgeSession, Phase, SessionSettings
 
 _FIRST_MESSAGE = 220  # HTTP/2 headers of a call
 

@@ -16,6 +16,7 @@ from common.errors import EngineError, EventFormatError, PromptError
 from common.live import LiveWindow
 from common.types import Commit, FrameName, Open, Opened
 from common.video import VideoHeader, VideoPacket
+from edge.actions import Connect, Named, Send, SendVideo
 from edge.controller import DraftLength
 from edge.eventgpt import EventGPTConfig
 from edge.events import Events, save_events
@@ -23,7 +24,7 @@ from edge.live_events import RecordedEvents, SimulatedEvents, live_events, parts
 from edge.live_ring import LiveRing, keyframe_due
 from edge.live_video import LiveVideo
 from edge.live_watch import window_of
-from edge.session import Connect, EdgeSession, Named, Phase, Send, SendVideo, SessionSettings
+from edge.session import EdgeSession, Phase, SessionSettings
 from edge.stages import Stages
 
 WINDOW = LiveWindow(100_000, 4)

@@ -27,20 +27,9 @@ from common.types import (
     Stage,
     StepTimings,
 )
+from edge.actions import Action, Connect, Done, DraftJob, Send, SendVideo, Show, Tell
 from edge.controller import DraftLength
-from edge.session import (
-    Action,
-    Connect,
-    Done,
-    DraftJob,
-    EdgeSession,
-    Phase,
-    Send,
-    SendVideo,
-    SessionSettings,
-    Show,
-    Tell,
-)
+from edge.session import EdgeSession, Phase, SessionSettings
 
 A = TypeVar("A", bound=Action)
 EOS = 2

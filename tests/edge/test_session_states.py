@@ -6,8 +6,8 @@ import pytest
 
 from common.errors import LinkError
 from common.types import Draft, Opened, StateEncoding
+from edge.actions import DraftJob, Tell
 from edge.forms import DraftForm, StateBook, StateForm, StateRow, StateRows
-from edge.session import DraftJob, Tell
 from tests.edge.test_session import Shell, drafts, only
 
 
