@@ -18,11 +18,10 @@ from common.ask import Answer, AskEvent, Notice
 from common.errors import EngineError, EventSpecError, LinkError, MessageError, SessionError
 from common.types import Draft, EdgeMessage, FrameName, Open
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-from edge.link import Link, Stream
-from edge.spool import Journal
-
 from edge.actions import Action, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
+from edge.link import Link, Stream
 from edge.session import EdgeSession
+from edge.spool import Journal
 from edge.worker import Drafting, DraftingThread, Learns
 
 Clock = Callable[[], float]
