@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from edge.answering import DrafterModel
+    from edge.drafter_model import DrafterModel
 
 
 class AheadDrafter:

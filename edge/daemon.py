@@ -14,10 +14,11 @@ from common.errors import EventSpecError
 from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
 from common.tracing import open_spans
-from edge.answering import Answering, DrafterModel
+from edge.answering import Answering
 from edge.config import EdgeSettings, cloud_addresses
 from edge.counters import EdgeCounters
 from edge.desk import AnswerDesk
+from edge.drafter_model import DrafterModel
 from edge.link import GrpcLink, Link, LinkSettings
 from edge.metered import MeteredAnswers
 from edge.metrics import EdgeMetrics

@@ -14,8 +14,8 @@ from common.shipped import shipped_drafter, shipped_target
 from common.tokenizer import Tokenizer
 from common.vision import TargetVision
 from edge.adapting import EdgeAdapter, edge_adapter
-from edge.answering import DrafterModel
 from edge.config import EdgeSettings
+from edge.drafter_model import DrafterModel
 from edge.eventgpt import EventGPT
 from edge.forms import DraftForm
 from edge.vocabularies import Vocabularies, vocabularies

@@ -21,7 +21,7 @@ from edge.worker import DraftingThread
 
 if TYPE_CHECKING:
     from edge.ahead import AheadDrafter
-    from edge.answering import DrafterModel
+    from edge.drafter_model import DrafterModel
     from edge.live_video import LiveVideo
     from edge.runner import Video
 

@@ -30,8 +30,8 @@ from common.tokenizer import Tokenizer
 from common.types import Close, Draft, DrafterInfo, EdgeMessage, Failure, Finished, Open, Pace, SamplingParams
 from edge.actions import Connect, Done, DraftJob, Send, SendVideo
 from edge.adapting import edge_adapter
-from edge.answering import DrafterModel
 from edge.controller import DraftLength
+from edge.drafter_model import DrafterModel
 from edge.eventgpt import EventGPT, prompt_ids
 from edge.events import raster
 from edge.forms import DraftForm

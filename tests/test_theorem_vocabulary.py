@@ -15,7 +15,7 @@ from common.shipped import shipped_drafter, shipped_other_drafter, shipped_targe
 from common.tokenizer import Tokenizer
 from common.types import Pace, SamplingParams
 from common.vocabulary import Spelling
-from edge.answering import DrafterModel
+from edge.drafter_model import DrafterModel
 from edge.eventgpt import EventGPT, prompt_ids
 from edge.events import raster
 from edge.vocabularies import vocabularies

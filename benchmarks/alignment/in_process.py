@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cloud.engine import Engine
     from cloud.target import VideoLlavaTarget
     from common.tokenizer import Tokenizer
-    from edge.answering import DrafterModel
+    from edge.drafter_model import DrafterModel
     from edge.eventgpt import EventGPT
     from numpy.typing import NDArray
 
@@ -81,7 +81,7 @@ class InProcess:
         from common.shipped import adapter_folder, shipped_drafter, shipped_target
         from common.tokenizer import Tokenizer
         from edge.adapting import edge_adapter
-        from edge.answering import DrafterModel
+        from edge.drafter_model import DrafterModel
         from edge.forms import DraftForm
 
         theirs, mine = None, None
@@ -107,7 +107,7 @@ def _other_drafter(across: str, target: Tokenizer) -> DrafterModel:
     """The shipped drafter with a vocabulary of its own, for the target's."""
     from common.shipped import shipped_other_drafter
     from common.tokenizer import Tokenizer
-    from edge.answering import DrafterModel
+    from edge.drafter_model import DrafterModel
     from edge.eventgpt import EventGPT
     from edge.vocabularies import vocabularies
     from edge.vocabulary import Way as AcrossWay

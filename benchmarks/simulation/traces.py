@@ -21,7 +21,7 @@ from common.tokenizer import Tokenizer
 from edge.video import open_clip
 
 if TYPE_CHECKING:
-    from edge.answering import DrafterModel
+    from edge.drafter_model import DrafterModel
 
 _FRAMES = 8
 _AHEAD = 64  # longest wrong path

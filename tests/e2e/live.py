@@ -17,8 +17,9 @@ from common.shipped import shipped_drafter
 from common.types import SamplingParams
 from common.video import VideoHeader, VideoPacket
 from common.video_decoding import VideoDecoder
-from edge.answering import Answering, DrafterModel
+from edge.answering import Answering
 from edge.config import EdgeSettings
+from edge.drafter_model import DrafterModel
 from edge.link import GrpcLink, LinkSettings
 from edge.video_stream import Sent
 from edge.worker import DraftingThread

@@ -16,8 +16,8 @@ from common.shipped import shipped_drafter, shipped_other_drafter, shipped_targe
 from common.tokenizer import Tokenizer
 from common.types import SamplingParams
 from common.vocabulary import Spelling
-from edge.answering import DrafterModel
 from edge.drafter import Drafter
+from edge.drafter_model import DrafterModel
 from edge.eventgpt import EventGPT, prompt_ids
 from edge.eventgpt.loading import TOWER_FROM
 from edge.vocabulary import Way

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from common.shipped import shipped_drafter, shipped_other_drafter, shipped_target
 from common.tokenizer import Tokenizer
-from edge.answering import DrafterModel
+from edge.drafter_model import DrafterModel
 from edge.eventgpt import EventGPT
 from edge.vocabulary import Way
 from training.commands import follow, progress_bar, stop_gently

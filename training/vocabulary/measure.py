@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from common.tokenizer import Tokenizer
-from edge.answering import DrafterModel
 from edge.drafter import Drafter
+from edge.drafter_model import DrafterModel
 from edge.eventgpt.prompt import prompt_ids
 from edge.vocabularies import vocabularies
 from edge.vocabulary import Way

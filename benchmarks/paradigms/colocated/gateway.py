@@ -22,8 +22,9 @@ from common.errors import EventSpecError, MessageError
 from common.rpc import abort
 from common.server import DaemonServer, run_daemon
 from common.video import VideoHeader, VideoPacket
-from edge.answering import Answering, DrafterModel
+from edge.answering import Answering
 from edge.config import EdgeSettings
+from edge.drafter_model import DrafterModel
 from edge.link import GrpcLink, LinkSettings, Packets
 from edge.runner import Video
 from edge.stages import Stages

@@ -19,7 +19,7 @@ from edge.events import load_events, raster
 from edge.video import open_clip
 
 if TYPE_CHECKING:
-    from edge.answering import DrafterModel
+    from edge.drafter_model import DrafterModel
 
 
 class Marks(BaseStreamer):
