@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloud.admission import ClientLimits
+from cloud.credits import DRAFTS_PER_PASS
 from common.logs import check_log_format
 from common.metrics_server import check_metrics
 from common.replay import load_profile
@@ -31,6 +32,7 @@ class EngineSettings(ModelSettings):
     max_prompt_tokens: int = 512
     max_answer_tokens: int = 512
     max_draft: int = 16
+    drafts_per_pass: int = DRAFTS_PER_PASS
     resume_ttl_s: float = 60.0
     clip_ttl_s: float = 120.0
     max_window_bytes: int = 512 << 20
@@ -85,6 +87,7 @@ class CloudSettings(EngineSettings):
         require(self.max_prompt_tokens >= 16, "max_prompt_tokens must be at least 16")
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
         require(1 <= self.max_draft <= 256, f"max_draft must be between 1 and 256, not {self.max_draft}")
+        require(self.drafts_per_pass >= 1, "drafts_per_pass must be positive")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.max_video_bytes >= 1, "max_video_bytes must be positive")
         for name in ("calls_per_client", "connections", "messages_per_s", "drafts_in_flight", "video_bytes_per_s"):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cloud.clips import Clip, ClipTable
+from cloud.credits import DRAFTS_PER_PASS, Credits, share_out
 from cloud.draft_states import read_rows
 from cloud.engine_stats import EngineStats
 from cloud.live import LiveClip
@@ -61,6 +62,7 @@ class EngineLimits:
     resume_ttl_s: float = 60.0
     clip_ttl_s: float = 120.0
     sessions_per_client: int = 0
+    drafts_per_pass: int = DRAFTS_PER_PASS
     max_window_bytes: int = 512 << 20
     vision_chunk: int = 8
     budget: Budget = field(default_factory=Budget)
@@ -170,6 +172,7 @@ class Engine:
             frames=frames,
         )
         self._sessions[message.session_id] = session
+        session.begin_credit(self._credits.of(session.client))
         self._shapes[message.session_id] = shape
         self.stats.opened += 1
         self.stats.replayed += bool(message.committed)
@@ -190,7 +193,14 @@ class Engine:
             adapter=self._runner.adapter_fingerprint,
             lease_ms=round(self.limits.resume_ttl_s * 1e3),
             frames=session.frames if session.available >= session.prompt_length else (),
+            draft_limit=session.draft_limit,
         )
+
+    @property
+    def _credits(self) -> Credits:
+        """What each drafting session may have under way now."""
+        clients = (session.client for session in self._sessions.values() if session.drafts)
+        return share_out(clients, self.limits.drafts_per_pass, 4 * self.limits.max_draft)
 
     def _fresh_slot(self, question: str, client: str) -> tuple[int, PromptShape]:
         """A slot of one's own, with a prompt. An idle clip makes room if need be."""
@@ -288,6 +298,7 @@ class Engine:
     def _resume(self, session: Session, message: Open, now: float) -> list[CloudMessage]:
         shape = self._shapes[message.session_id]
         commit = session.resume(message, now)
+        session.begin_credit(self._credits.of(session.client))
         self.stats.resumed += 1
         opened = self._opened(session, video_needed=session.available < shape.length)
         replies: list[CloudMessage] = [opened]
@@ -386,6 +397,9 @@ class Engine:
     def step(self, now: float) -> list[Output]:
         """Run what is due. An error of the runner fails the sessions in that step and no other."""
         progress, encode_us = self._encode_one(now)
+        shared = self._credits
+        for session in self._sessions.values():
+            session.credit = shared.of(session.client)
         scheduled = schedule(self._sessions.values(), now, self.limits.budget, spent=encode_us > 0, shares=self._shares)
         scheduled = self._suspects_alone(scheduled)
         if not scheduled:
@@ -559,6 +573,7 @@ class Engine:
         self.stats.sessions_waiting = sum(at is not None and at <= now for at in due)
         self.stats.frames_waiting = sum(len(frames.pixels) for _, frames in self._frames)
         self.stats.kv_tokens = sum(session.kv_length for session in self._sessions.values())
+        self.stats.draft_credit = self._credits.least
 
     def expire(self, now: float) -> list[Output]:
         """Free parked sessions whose lease is over, and those of a silent edge, which is told."""
@@ -596,6 +611,7 @@ class Engine:
             return
         self._shapes.pop(session_id)
         self.stats.stale_drafts += session.stale_drafts
+        self.stats.over_credit += session.over_credit
         clip = self._clips.lent_to(session)
         if clip is not None and not poisoned:
             self._take_back(clip, session)

@@ -18,7 +18,7 @@ _LENGTHS = 257  # a pass checks at most 256 draft tokens
 _SIZE = 8192
 REASONS = tuple(FinishReason)
 CODES = tuple(FailureCode)
-_GAUGES = ("kv_tokens", "sessions_waiting", "frames_waiting")
+_GAUGES = ("kv_tokens", "sessions_waiting", "frames_waiting", "draft_credit")
 
 
 def _short() -> Histogram:
@@ -31,7 +31,7 @@ def _latency() -> Histogram:
 
 @dataclass
 class EngineStats:
-    """Counters since the start; the last three are what is so at the moment.
+    """Counters since the start; the last four are what is so at the moment.
 
     `drafted_lengths[n]` and `accepted_lengths[n]`: passes that checked, or accepted, n draft tokens. `finished` and
     `failed` are by `REASONS` and `CODES`. `ttft` is from a session's opening to its first commit, `tpot` a session's
@@ -48,6 +48,7 @@ class EngineStats:
     verifications: int = 0
     rejections: int = 0
     stale_drafts: int = 0
+    over_credit: int = 0
     stepped: int = 0
     opened: int = 0
     resumed: int = 0
@@ -64,6 +65,7 @@ class EngineStats:
     kv_tokens: int = 0
     sessions_waiting: int = 0
     frames_waiting: int = 0
+    draft_credit: int = 0
 
     def forwarded(self, forward_us: int, sessions: int) -> None:
         """A step's forward over so many sessions."""

@@ -58,6 +58,7 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
         max_prompt_tokens=settings.max_prompt_tokens,
         max_answer_tokens=settings.max_answer_tokens,
         max_draft=settings.max_draft,
+        drafts_per_pass=settings.drafts_per_pass,
         resume_ttl_s=settings.resume_ttl_s,
         clip_ttl_s=settings.clip_ttl_s,
         max_window_bytes=settings.max_window_bytes,

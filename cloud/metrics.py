@@ -27,6 +27,11 @@ SPEC_DECODE = SpecDecodeMetrics.of("cloud", drafts="Passes that checked at least
 REJECTIONS = Metric(_P + "rollbacks", _C, "Passes in which a draft token was rejected, so that KV was rolled back")
 STALE = Metric(_P + "stale_drafts", _C, "Drafts dropped unchecked: late, stale, alien or twice; counted at the end")
 
+OVER_CREDIT = Metric(_P + "over_credit_draft_tokens", _C, "Draft tokens dropped beyond the credit; counted at the end")
+CREDIT = Metric(
+    _P + "draft_credit", _G, "Draft tokens that a session may have under way: the smallest share, a moment ago"
+)
+
 TOKENS = Metric(_P + "generation_tokens", _C, "Answer tokens committed")
 PASSES = Metric(_P + "target_passes", _C, "Shares of a forward that chose at least one token of a session")
 STEP = Metric(_P + "step_seconds", _H, "Forward of one engine step over all due sessions")
@@ -76,6 +81,8 @@ def engine_families(stats: EngineStats) -> list[Family]:
         ),
         one(REJECTIONS, stats.rejections),
         one(STALE, stats.stale_drafts),
+        one(OVER_CREDIT, stats.over_credit),
+        one(CREDIT, stats.draft_credit),
         one(TOKENS, stats.committed),
         one(PASSES, stats.target_passes),
         one(STEP, stats.step),

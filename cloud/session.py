@@ -49,6 +49,8 @@ class Session:
 
     `prompt_length` counts video features too, `available` what of it can be fed (from `least_chunk` tokens on).
     `frames` are those of the video, as far as known. A `background` session has work only where no other has any.
+    `credit` is what drafts may have beyond the committed tokens, at the moment; `draft_limit` the furthest position
+    that this stream was ever granted: it stays granted, so that nothing under way is wrong.
     """
 
     open: Open
@@ -64,6 +66,7 @@ class Session:
     least_chunk: int = 1
     frames: tuple[FrameName, ...] = ()
     background: bool = False
+    credit: int = 0  # 0: all that is kept
     kv_length: int = 0
     epoch: int = 0
     committed: list[int] = field(default_factory=list)
@@ -76,6 +79,8 @@ class Session:
     first_at: float = 0.0  # when its first commit was ready
     target_passes: int = 0
     stale_drafts: int = 0
+    draft_limit: int = 0
+    over_credit: int = 0  # draft tokens that were beyond the limit
     last_draft_id: int = 0
     tail_draft_id: int = 0  # the draft that pending ends with; 0 if nothing is pending
     redrafts: bool = False  # what is pending was made of states, and can be made again as the answer grows
@@ -89,11 +94,26 @@ class Session:
         self.waiting_since = self.work_since = self.heard_at = self.opened_at
         self._append(self.open.committed)
         self._finish_if_complete()
+        self.begin_credit(self.credit or 4 * self.max_draft)
+
+    def begin_credit(self, credit: int) -> None:
+        """A stream begins, with this credit (>= 1)."""
+        self.credit, self.draft_limit = credit, 0
+        self._renew_credit()
+
+    def _renew_credit(self) -> None:
+        """Grant what is within the credit now; what was granted stays."""
+        self.draft_limit = max(self.draft_limit, len(self.committed) + self.credit)
 
     @property
     def client(self) -> str:
         """Whose share of the target this session takes."""
         return self.open.client
+
+    @property
+    def drafts(self) -> bool:
+        """True while its edge may draft."""
+        return bool(self.open.drafter.name) and self.reason is None and self.parked_since is None
 
     # --------------------------------------------------------------------------------------------- stages
 
@@ -120,6 +140,9 @@ class Session:
             return False
         self._remember(draft.draft_id)
         self.last_draft_id = max(self.last_draft_id, draft.draft_id)
+        draft = self._within_limit(draft)
+        if not draft.token_ids:
+            return False
         if draft.base_position > len(self.committed) + len(self.pending):
             self._stash = [*self._stash, draft][-_STASHED:]
             return False
@@ -129,6 +152,12 @@ class Session:
         else:
             self.stale_drafts += 1
         return taken
+
+    def _within_limit(self, draft: Draft) -> Draft:
+        """What of a draft is within the credit that was told."""
+        within = draft.token_ids[: max(0, self.draft_limit - draft.base_position)]
+        self.over_credit += len(draft.token_ids) - len(within)
+        return replace(draft, token_ids=within)
 
     def refuse(self, draft: Draft) -> None:
         """Count and drop a draft that can't be read; the next commit names it, so that its edge goes on."""
@@ -226,7 +255,7 @@ class Session:
         known = min(end - self.kv_length, budget)
         chooses = whole and self.kv_length + known == self.known_length
         # the choice after the last draft token needs a place in the answer too
-        room = min(self.max_draft, self.max_tokens - len(self.committed) - 1)
+        room = min(self.max_draft, self.credit, self.max_tokens - len(self.committed) - 1)
         draft = tuple(self.pending[:room]) if chooses else ()
         return Feed(self.kv_length, known, draft, chooses)
 
@@ -260,6 +289,7 @@ class Session:
         start = len(self.committed)
         self.kv_length = feed.start + feed.known + accepted
         self._advance(tokens)
+        self._renew_credit()
         self.target_passes += 1
         queue_us = max(0, round((now - self.work_since) * 1e6))
         self.waiting_since, self.work_since = now, now + forward_us / 1e6
@@ -271,6 +301,7 @@ class Session:
             draft_id=self.last_draft_id,
             waiting=waiting,
             timings=StepTimings(queue_us, forward_us),
+            draft_limit=self.draft_limit,
         )
 
     def _cut(self, tokens: Sequence[int]) -> list[int]:
@@ -331,4 +362,4 @@ class Session:
         """The closing message; only for a session with a reason."""
         assert self.reason is not None
         counts = (len(self.committed), self.target_passes, self.stale_drafts)
-        return Finished(self.reason, *counts, frames=self.frames)
+        return Finished(self.reason, *counts, frames=self.frames, over_credit=self.over_credit)

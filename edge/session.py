@@ -34,12 +34,11 @@ from common.types import (
     Opened,
     Progress,
 )
+from edge.actions import Action, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
 from edge.controller import DraftLength
 from edge.estimates import IDS
 from edge.figures import Figures
 from edge.forms import ENCODINGS, StateBook, StateRows
-
-from edge.actions import Action, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
 
 _ALONE_JOB = 4  # tokens that are drafted at a time when nobody else will: an answer streams
 
@@ -90,6 +89,7 @@ class EdgeSession:
     figures: Figures = field(default_factory=Figures)
     _epoch: int = 0
     _draft_id: int = 0
+    _draft_limit: int | None = None  # the cloud's credit: drafts may reach up to this position; None: it told none
     _attempts: int = 0
     _fruitless: int = 0  # streams since the last token
     _lost_since: float | None = None
@@ -218,6 +218,8 @@ class EdgeSession:
             return min(_ALONE_JOB, room)
         ahead = len(base) - len(self.committed)
         room = min(room, self.settings.max_ahead - ahead)
+        if self._draft_limit is not None:
+            room = min(room, self._draft_limit - len(base))
         return min(self.length.count(ahead, len(self.committed), self.opening.pace), room)
 
     @property
@@ -236,23 +238,23 @@ class EdgeSession:
         limit = min(len(self.sent), len(self.belief))
         while same < limit and self.sent[same] == self.belief[same]:
             same += 1
-        start = max(len(self.committed), same)
-        if start >= len(self.belief):
+        start, stop = max(len(self.committed), same), len(self.belief[: self._draft_limit])
+        if start >= stop:
             return
-        draft = self._draft(start)
+        draft = self._draft(start, stop)
         if draft is None:
             return
-        self._draft_id, ids = draft.draft_id, self.belief[start:]
-        self.sent = list(self.belief)
-        self.figures.sent_draft(self._draft_id, len(ids), now)
+        self._draft_id = draft.draft_id
+        self.sent = self.belief[:stop]
+        self.figures.sent_draft(self._draft_id, stop - start, now)
         self._actions.append(Send(draft))
 
-    def _draft(self, start: int) -> Draft | None:
-        """The belief from `start` on, as ids or as states; None if a state is missing."""
+    def _draft(self, start: int, stop: int) -> Draft | None:
+        """The belief from `start` to `stop`, as ids or as states; None if a state is missing."""
         about = (self._draft_id + 1, self._epoch, start, prefix_hash(self.belief[:start]))
-        if self.book is None or not self.book.covers(len(self.belief)):
-            return Draft(*about, tuple(self.belief[start:]))
-        states = self.book.draft(start, len(self.belief))
+        if self.book is None or not self.book.covers(stop):
+            return Draft(*about, tuple(self.belief[start:stop]))
+        states = self.book.draft(start, stop)
         if states is None:
             return None
         return Draft(
@@ -273,6 +275,7 @@ class EdgeSession:
             return
         if self._attempts > 0:
             self._epoch += 1
+        self._draft_limit = None
         self.figures.introduced_at = now
         numbers = tuple(name.number for name in self.frames)
         opening = replace(self.opening, epoch=self._epoch, committed=tuple(self.committed), frames=numbers)
@@ -320,8 +323,15 @@ class EdgeSession:
         self.length.limit(message.max_draft)
         if self._epoch > 0:
             self.sent = list(self.committed)
+        self._credit(message.draft_limit)
         if self._consistent:
             self._send_draft(now)
+
+    def _credit(self, limit: int) -> None:
+        """The cloud grants drafts up to this position (0: it says nothing of it)."""
+        if limit:
+            self._draft_limit = max(limit, self._draft_limit or 0)
+            self.sent = self.sent[: self._draft_limit]  # beyond it was dropped: it was sent before anything was told
 
     @property
     def _form(self) -> str:
@@ -359,6 +369,7 @@ class EdgeSession:
         dropped = not keeps and commit.accepted < commit.drafted  # and all that was pending behind it
         if dropped or self.sent[: len(self.committed)] != self.committed:
             self.sent = list(self.committed)
+        self._credit(commit.draft_limit)
         self._attempts = self._fruitless = 0
         self._learn(commit, len(fresh), now)
         if self._consistent:

@@ -45,7 +45,7 @@ def bench() -> Bench:
 
 def test_alone_the_target_answers(bench: Bench) -> None:
     (opened,) = bench.open()
-    assert opened == Opened("session-0", 40, 4, 0, True, lease_ms=10_000)
+    assert opened == Opened("session-0", 40, 4, 0, True, lease_ms=10_000, draft_limit=16)
     bench.run()
     assert bench.answer() == truth()
     assert bench.finished().length == len(truth())
@@ -512,7 +512,7 @@ def test_resume_on_the_same_replica_gives_what_the_edge_missed(bench: Bench) -> 
     held = tuple(bench.answer()[:2])
     before = bench.runner.forwards
     opened, commit = bench.give(opening(epoch=1, committed=held))
-    assert opened == Opened("session-0", 40, 4, 5, video_needed=False, lease_ms=10_000)
+    assert opened == Opened("session-0", 40, 4, 5, video_needed=False, lease_ms=10_000, draft_limit=21)
     assert commit == Commit(2, tuple(truth()[2:5]))
     bench.run()
     assert bench.answer() == truth()
@@ -536,7 +536,7 @@ def test_resume_during_the_upload_asks_for_the_video_again(bench: Bench) -> None
 def test_resume_on_another_replica_computes_what_is_missing(held: int) -> None:
     other = Bench()
     (opened,) = other.open(epoch=3, committed=tuple(truth()[:held]))
-    assert opened == Opened("session-0", 40, 4, held, video_needed=True, lease_ms=10_000)
+    assert opened == Opened("session-0", 40, 4, held, video_needed=True, lease_ms=10_000, draft_limit=held + 16)
     other.run()
     assert truth()[:held] + [t for c in other.heard(Commit) for t in c.token_ids] == truth()
     assert all(c.start_position >= held for c in other.heard(Commit))

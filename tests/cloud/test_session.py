@@ -75,7 +75,7 @@ def test_a_right_draft_is_accepted_with_its_bonus() -> None:
     session = make(committed=[5, 6])
     assert session.offer(draft(session, [7, 8, 9]))
     commit = run(session, [7, 8, 9, 10])
-    assert commit == Commit(2, (7, 8, 9, 10), 3, 3, 1, 3, commit.timings)
+    assert commit == Commit(2, (7, 8, 9, 10), 3, 3, 1, 3, commit.timings, draft_limit=6 + 16)
     assert session.committed == [5, 6, 7, 8, 9, 10]
     assert session.kv_length == session.known_length - 1
     assert commit.timings.queue_us == 1_000_000
