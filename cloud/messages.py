@@ -1,7 +1,7 @@
 """What goes into the engine besides the edge's own messages, and what comes out: plain values.
 
 Between the front process and the engine process every message is two ZeroMQ frames: a msgpack head and raw bytes. The
-bytes are the contract's own (`common/codec.py`) wherever the message is the edge's or for the edge, so that the front
+bytes are the contract's own (`common/codec/`) wherever the message is the edge's or for the edge, so that the front
 passes them on untouched.
 """
 

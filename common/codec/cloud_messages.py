@@ -1,0 +1,153 @@
+"""What a cloud tells an edge about a session: `Opened`, `Commit`, `Progress`, `Finished`, `Failure`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eventspec.v1 import speculation_pb2 as pb
+
+from common.codec.parsing import body_of, parse, reverse
+from common.errors import MessageError
+from common.types import (
+    CloudMessage,
+    Commit,
+    Failure,
+    FailureCode,
+    Finished,
+    FinishReason,
+    FrameName,
+    Opened,
+    Progress,
+    Stage,
+    StepTimings,
+)
+
+_STAGES = {
+    Stage.VIDEO_DECODE: pb.STAGE_VIDEO_DECODE,
+    Stage.VISION_ENCODE: pb.STAGE_VISION_ENCODE,
+    Stage.PREFILL: pb.STAGE_PREFILL,
+}
+_REASONS = {
+    FinishReason.STOP: pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.CANCELLED: pb.FINISH_REASON_CANCELLED,
+}
+_CODES = {
+    FailureCode.INVALID: pb.FAILURE_CODE_INVALID,
+    FailureCode.MISMATCH: pb.FAILURE_CODE_MISMATCH,
+    FailureCode.CAPACITY: pb.FAILURE_CODE_CAPACITY,
+    FailureCode.UNKNOWN_SESSION: pb.FAILURE_CODE_UNKNOWN_SESSION,
+    FailureCode.VIDEO: pb.FAILURE_CODE_VIDEO,
+    FailureCode.ENGINE: pb.FAILURE_CODE_ENGINE,
+    FailureCode.UNAVAILABLE: pb.FAILURE_CODE_UNAVAILABLE,
+    FailureCode.UNAUTHENTICATED: pb.FAILURE_CODE_UNAUTHENTICATED,
+    FailureCode.PERMISSION: pb.FAILURE_CODE_PERMISSION,
+}
+
+
+def _names_to(names: Iterable[FrameName]) -> list[pb.FrameName]:
+    return [pb.FrameName(number=name.number, time_us=name.time_us) for name in names]
+
+
+def _names_from(names: Iterable[pb.FrameName]) -> tuple[FrameName, ...]:
+    return tuple(FrameName(name.number, name.time_us) for name in names)
+
+
+def _commit_to(m: Commit) -> pb.Commit:
+    return pb.Commit(
+        start_position=m.start_position,
+        token_ids=m.token_ids,
+        drafted=m.drafted,
+        accepted=m.accepted,
+        draft_id=m.draft_id,
+        waiting=m.waiting,
+        timings=pb.StepTimings(queue_us=m.timings.queue_us, forward_us=m.timings.forward_us),
+        draft_limit=m.draft_limit,
+    )
+
+
+def _commit_from(m: pb.Commit) -> Commit:
+    if m.accepted > m.drafted or m.accepted > len(m.token_ids):
+        raise MessageError(f"commit accepts {m.accepted} of {m.drafted} drafted, with {len(m.token_ids)} tokens")
+    return Commit(
+        start_position=m.start_position,
+        token_ids=tuple(m.token_ids),
+        drafted=m.drafted,
+        accepted=m.accepted,
+        draft_id=m.draft_id,
+        waiting=m.waiting,
+        timings=StepTimings(m.timings.queue_us, m.timings.forward_us),
+        draft_limit=m.draft_limit,
+    )
+
+
+def _opened_to(m: Opened) -> pb.Opened:
+    return pb.Opened(
+        session_id=m.session_id,
+        max_tokens=m.max_tokens,
+        max_draft=m.max_draft,
+        committed_length=m.committed_length,
+        video_needed=m.video_needed,
+        replay=m.replay,
+        adapter=m.adapter,
+        frames=_names_to(m.frames),
+        lease_ms=m.lease_ms,
+        draft_limit=m.draft_limit,
+    )
+
+
+def _finished_to(m: Finished) -> pb.Finished:
+    return pb.Finished(
+        reason=_REASONS[m.reason],
+        length=m.length,
+        target_passes=m.target_passes,
+        stale_drafts=m.stale_drafts,
+        replay_overruns=m.replay_overruns,
+        frames=_names_to(m.frames),
+        over_credit=m.over_credit,
+    )
+
+
+def encode_cloud_message(message: CloudMessage) -> bytes:
+    """`SpeculateResponse` bytes."""
+    match message:
+        case Opened():
+            response = pb.SpeculateResponse(opened=_opened_to(message))
+        case Commit():
+            response = pb.SpeculateResponse(commit=_commit_to(message))
+        case Progress(stage, start_us, duration_us):
+            progress = pb.Progress(stage=_STAGES[stage], start_us=start_us, duration_us=duration_us)
+            response = pb.SpeculateResponse(progress=progress)
+        case Finished():
+            response = pb.SpeculateResponse(finished=_finished_to(message))
+        case Failure(code, text, retryable, retry_after_ms):
+            failure = pb.Failure(code=_CODES[code], message=text, retryable=retryable, retry_after_ms=retry_after_ms)
+            response = pb.SpeculateResponse(failure=failure)
+    return response.SerializeToString()
+
+
+def decode_cloud_message(data: bytes) -> CloudMessage:
+    """A `SpeculateResponse`.
+
+    Raises:
+        MessageError: malformed, empty, or a value out of range.
+    """
+    response = parse(pb.SpeculateResponse, data)
+    match body_of(response):
+        case "opened":
+            o = response.opened
+            taken = (o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
+            return Opened(*taken, o.replay, o.adapter, _names_from(o.frames), o.lease_ms, o.draft_limit)
+        case "commit":
+            return _commit_from(response.commit)
+        case "progress":
+            p = response.progress
+            return Progress(reverse(_STAGES, p.stage, "stage"), p.start_us, p.duration_us)
+        case "finished":
+            f = response.finished
+            reason = reverse(_REASONS, f.reason, "finish reason")
+            counts = (f.length, f.target_passes, f.stale_drafts, f.replay_overruns)
+            return Finished(reason, *counts, _names_from(f.frames), f.over_credit)
+        case _:
+            x = response.failure
+            return Failure(reverse(_CODES, x.code, "failure code"), x.message, x.retryable, x.retry_after_ms)

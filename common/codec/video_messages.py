@@ -1,0 +1,165 @@
+"""A video on its own connection, as packets or as features, and what the cloud says to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eventspec.v1 import speculation_pb2 as pb
+
+from common.codec.parsing import parse
+from common.codec.tensors import tensor_from, tensor_to
+from common.errors import MessageError
+from common.live import LiveWindow
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
+
+MAX_ITEMS = 8_192  # packets or features in one message; of a few bytes each, they become objects of hundreds
+VideoMessage = tuple[str, VideoHeader | FeaturesHeader | None, tuple[VideoPacket, ...] | tuple[FrameFeatures, ...]]
+
+
+def encode_video_header(session_id: str, header: VideoHeader, packets: Iterable[VideoPacket] = ()) -> bytes:
+    """First `StreamVideoRequest` bytes of a video: what it is, and its first packets."""
+    message = pb.StreamVideoRequest(
+        session_id=session_id,
+        header=pb.VideoHeader(
+            codec=header.codec,
+            extradata=header.extradata,
+            width=header.width,
+            height=header.height,
+            frames=header.frames,
+            time_base_num=header.time_base_num,
+            time_base_den=header.time_base_den,
+            ahead=header.ahead,
+            acknowledge=header.acknowledge,
+            live=None
+            if header.live is None
+            else pb.LiveWindow(stride_us=header.live.stride_us, cells=header.live.cells),
+            named=header.named,
+        ),
+    )
+    _add_packets(message, packets)
+    return message.SerializeToString()
+
+
+def encode_video_packets(packets: Iterable[VideoPacket]) -> bytes:
+    """Later `StreamVideoRequest` bytes of a video."""
+    message = pb.StreamVideoRequest()
+    _add_packets(message, packets)
+    return message.SerializeToString()
+
+
+def _add_packets(message: pb.StreamVideoRequest, packets: Iterable[VideoPacket]) -> None:
+    for p in packets:
+        message.packets.add(
+            index=p.index, pts=p.pts, dts=p.dts, keyframe=p.keyframe, data=p.data, continued=p.continued
+        )
+
+
+def encode_features_header(session_id: str, header: FeaturesHeader) -> bytes:
+    """First `StreamVideoRequest` bytes of a video that comes as features."""
+    about = pb.FeaturesHeader(
+        vision_fingerprint=header.vision_fingerprint, frames=header.frames, acknowledge=header.acknowledge
+    )
+    return pb.StreamVideoRequest(session_id=session_id, features_header=about).SerializeToString()
+
+
+def encode_features(features: Iterable[FrameFeatures]) -> bytes:
+    """Later `StreamVideoRequest` bytes of a video that comes as features."""
+    message = pb.StreamVideoRequest()
+    for f in features:
+        message.features.add(index=f.index, features=tensor_to(f.features), size=f.size)
+    return message.SerializeToString()
+
+
+def decode_video_message(data: bytes) -> VideoMessage:
+    """A `StreamVideoRequest`: session id and header (first message only), and packets or features.
+
+    Raises:
+        MessageError: malformed, or packets and features in one.
+    """
+    if _many_fields(data):
+        raise MessageError(f"a message may have {MAX_ITEMS:,} packets, or features, at most: send them in several")
+    m = parse(pb.StreamVideoRequest, data)
+    if m.HasField("features_header") or m.features:
+        if m.HasField("header") or m.packets:
+            raise MessageError("a video comes as packets or as features, not as both")
+        about = m.features_header
+        announced = None
+        if m.HasField("features_header"):
+            announced = FeaturesHeader(about.vision_fingerprint, about.frames, about.acknowledge)
+        return m.session_id, announced, tuple(_features_from(f) for f in m.features)
+    header = None
+    if m.HasField("header"):
+        h = m.header
+        header = VideoHeader(
+            codec=h.codec,
+            extradata=h.extradata,
+            width=h.width,
+            height=h.height,
+            frames=h.frames,
+            time_base_num=h.time_base_num,
+            time_base_den=h.time_base_den,
+            ahead=h.ahead,
+            acknowledge=h.acknowledge,
+            live=_window_from(h.live) if h.HasField("live") else None,
+            named=tuple(h.named),
+        )
+    packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data, p.continued) for p in m.packets)
+    return m.session_id, header, packets
+
+
+def _window_from(m: pb.LiveWindow) -> LiveWindow:
+    try:
+        return LiveWindow(m.stride_us, m.cells)
+    except ValueError as error:
+        raise MessageError(str(error)) from error
+
+
+def _features_from(m: pb.FrameFeatures) -> FrameFeatures:
+    return FrameFeatures(m.index, tensor_from(m.features, m.size), m.size)
+
+
+def _many_fields(data: bytes) -> bool:
+    """Whether a message has far more fields than any makes sense with; looks at their heads only."""
+    at = 0
+    for _ in range(MAX_ITEMS + 16):
+        if at >= len(data):
+            return False
+        tag, at = _varint(data, at)
+        if tag & 7 != 2:  # a number, or nonsense, which parsing will find: none of these is ever repeated
+            at = {0: _varint(data, at)[1], 1: at + 8, 5: at + 4}.get(tag & 7, len(data))
+            continue
+        size, at = _varint(data, at)
+        at += size
+    return at < len(data)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at `at`, and where it ends; the end of the data if it has none."""
+    value = shift = 0
+    for place in range(at, min(at + 10, len(data))):
+        value |= (data[place] & 127) << shift
+        if data[place] < 128:
+            return value, place + 1
+        shift += 7
+    return value, len(data)
+
+
+def encode_video_acknowledgement(received: int) -> bytes:
+    """`StreamVideoResponse` bytes before the last: how many bytes of messages have come."""
+    return pb.StreamVideoResponse(received=received).SerializeToString()
+
+
+def decode_video_acknowledgement(data: bytes) -> int | None:
+    """Bytes that have come; None: the last `StreamVideoResponse`."""
+    return parse(pb.StreamVideoResponse, data).received or None
+
+
+def encode_video_reply(frames: int, size: int) -> bytes:
+    """`StreamVideoResponse` bytes."""
+    return pb.StreamVideoResponse(frames=frames, bytes=size).SerializeToString()
+
+
+def decode_video_reply(data: bytes) -> tuple[int, int]:
+    """The last `StreamVideoResponse`: frames and bytes."""
+    m = parse(pb.StreamVideoResponse, data)
+    return m.frames, m.bytes
