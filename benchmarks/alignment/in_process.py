@@ -11,23 +11,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from benchmarks.alignment.ways import Way
 from benchmarks.results import Run, run_of_report
-from common.types import Close, Draft, EdgeMessage, Failure, Open, Pace
+from common.types import Close, Draft, EdgeMessage, Failure, Open, Pace, SamplingParams
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cloud.engine import Engine
     from cloud.target import VideoLlavaTarget
     from common.tokenizer import Tokenizer
     from edge.drafter_model import DrafterModel
     from edge.eventgpt import EventGPT
-    from numpy.typing import NDArray
-
     from edge.session import EdgeSession
     from edge.worker import Drafting
 
 _SLOTS, _ROOM = 1, 256
 _SESSION = "session-1"
+GREEDY = SamplingParams()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,9 +84,12 @@ class InProcess:
         from common.tokenizer import Tokenizer
         from edge.adapting import edge_adapter
         from edge.drafter_model import DrafterModel
+        from edge.eventgpt import EventGPT
         from edge.forms import DraftForm
 
-        theirs, mine = None, None
+        theirs, mine, drafter = None, None, self.drafter
+        if way.drafter:
+            drafter = EventGPT.from_pretrained(way.drafter)
         if way.adapter:
             mine = edge_adapter(
                 load_adapter(way.adapter),
@@ -96,10 +101,10 @@ class InProcess:
             )
             if mine.state_form is not None:
                 theirs = TargetAdapter.from_folder(adapter_folder(way.adapter), dtype="float32", device="cpu")
-        tokenizer = Tokenizer.from_folder(shipped_drafter())
+        tokenizer = Tokenizer.from_folder(way.drafter or shipped_drafter())
         capacity = 8 * self.target.tokens_per_frame + 2 * _ROOM
         engine = Engine(TargetRunner(self.target, slots=_SLOTS, capacity=capacity, adapter=theirs))
-        model = DrafterModel("tiny", self.drafter, tokenizer, mine)
+        model = DrafterModel("tiny", drafter, tokenizer, mine)
         return Serving(engine, model if not way.across else _other_drafter(way.across, tokenizer))
 
 
@@ -125,16 +130,22 @@ class Serving:
     engine: Engine
     model: DrafterModel
 
-    def answer(self, question: Question, pace: Pace, draft_length: int, **known: Any) -> Run:
+    def answer(
+        self,
+        question: Question,
+        pace: Pace,
+        draft_length: int,
+        sampling: SamplingParams = GREEDY,
+        **known: Any,
+    ) -> Run:
         """Ask; drafts of `draft_length` tokens, no further ahead."""
         from edge.controller import DraftLength
         from edge.eventgpt import prompt_ids
-
         from edge.session import EdgeSession, SessionSettings
 
         model = self.model
         session = EdgeSession(
-            Open(_SESSION, question.text, max_tokens=80, pace=pace, drafter=model.info),
+            Open(_SESSION, question.text, sampling, max_tokens=80, pace=pace, drafter=model.info),
             SessionSettings(max_ahead=draft_length),
             model.eos_token_ids,
             DraftLength(draft_length),
@@ -149,7 +160,8 @@ class Serving:
             "token_ids": session.answer,
             "tokens": len(session.answer),
             "answer": model.words.decode(session.answer),
-            "seed": 0,
+            "seed": sampling.seed,
+            "temperature": sampling.temperature,
             **session.figures.report(len(session.answer)),
         }
         about = {"clip": question.clip, "question": question.text, "expected": question.expected}
@@ -178,7 +190,6 @@ class _Turns:
 
     def _act(self, action: Any) -> bool:
         from cloud.messages import Frames
-
         from edge.actions import Connect, Done, DraftJob, Send, SendVideo
         from edge.worker import do_job
 

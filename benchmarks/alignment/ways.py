@@ -1,21 +1,20 @@
-"""Ways of drafting: a form of drafts and an adapter, each with a pair of daemons of its own."""
+"""Ways of drafting: a form of drafts and an adapter, another drafter, or none at all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from benchmarks.processes import start_cloud, start_edge
 from common.adapters.config import AdapterConfig, Level
-from common.errors import SettingsError
+from common.ask import Mode
+from common.errors import ModelError, SettingsError
 from common.model_files import read_config
 from common.shipped import adapter_folder, shipped_other_drafter, shipped_target
 from edge.forms import DraftForm
 from edge.vocabulary import Way as AcrossWay
 
 IDS = DraftForm.IDS.value
-_READY_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +22,34 @@ class Way:
     """One way of drafting. `adapter` is a folder or a shipped one's name; empty for the drafter's own ids.
 
     `across` is how the drafts of the shipped drafter with another vocabulary get into the target's; else empty.
+    `drafter` is the folder of a drafter in the shipped one's place; else empty. Without a form nobody drafts.
     """
 
     form: str
     adapter: str = ""
     across: str = ""
+    drafter: str = ""
 
     @property
     def label(self) -> str:
         """Such as `L5F int8`."""
+        if not self.form:
+            return "the cloud alone"
         if self.across:
             return f"across by {self.across}"
+        if self.drafter:
+            return f"{Path(self.drafter).name} {self.form}"
         return f"{adapter_folder(self.adapter).name} {self.form}" if self.adapter else self.form
+
+    @property
+    def mode(self) -> Mode:
+        """What an edge daemon is asked for."""
+        return Mode.STREAM_TO_CLOUD if self.form else Mode.CLOUD_ONLY
+
+    @property
+    def cloud_adapter(self) -> str:
+        """What the cloud must have; empty where the edge's part is all."""
+        return self.adapter if self.form != DraftForm.MIRROR.value else ""
 
     @property
     def edge_arguments(self) -> list[str]:
@@ -42,17 +57,26 @@ class Way:
         if self.across:
             target = str(shipped_target())
             return ["--model", str(shipped_other_drafter()), "--target-tokenizer", target, "--across", self.across]
+        if self.drafter:
+            return ["--model", self.drafter]
         return ["--adapter", self.adapter, "--draft-form", self.form] if self.adapter else []
 
 
-def ways_of(adapters: Sequence[str], forms: Sequence[str], across: Sequence[str] = ()) -> list[Way]:
+ALONE = Way("")
+"""The cloud answers without drafts."""
+
+
+def ways_of(
+    adapters: Sequence[str], forms: Sequence[str], across: Sequence[str] = (), drafters: Sequence[str] = ()
+) -> list[Way]:
     """The drafter's own ids, and each adapter in each of `forms` that it can take (all that it can, without any).
 
-    Behind them the drafter of another vocabulary, `across` in each of these ways.
+    Behind them other drafters of the same vocabulary, by folder, and the drafter of another one, `across` in each of
+    these ways.
 
     Raises:
         SettingsError: there is no such form, or no such way across.
-        ModelError: there is no such adapter.
+        ModelError: there is no such adapter or drafter.
     """
     known = [form.value for form in DraftForm]
     for form in forms:
@@ -61,10 +85,14 @@ def ways_of(adapters: Sequence[str], forms: Sequence[str], across: Sequence[str]
     for way in across:
         if way not in [one.value for one in AcrossWay]:
             raise SettingsError(f"there is no way across {way!r}; there are text and pieces")
+    for folder in drafters:
+        if not (Path(folder) / "config.json").is_file():
+            raise ModelError(f"there is no drafter in {folder}: name a folder with a config.json")
     found = [Way(IDS)]
     for adapter in adapters:
         config = AdapterConfig.from_json(read_config(adapter_folder(adapter)))
         found += [Way(form, adapter) for form in _forms(config) if not forms or form in forms]
+    found += [Way(IDS, drafter=folder) for folder in drafters]
     return found + [Way(IDS, across=way) for way in across]
 
 
@@ -74,24 +102,3 @@ def _forms(config: AdapterConfig) -> list[str]:
     forms = [DraftForm.HIDDEN.value, DraftForm.INT8.value]
     forms += [DraftForm.CODES.value] if config.level is Level.L1S else []
     return forms + ([DraftForm.MIRROR.value] if config.level is not Level.L5F else [])
-
-
-@contextmanager
-def serving(ways: Sequence[Way], threads: int) -> Iterator[dict[Way, str]]:
-    """The edges' addresses, each with a cloud that has its adapter; all daemons are gone afterwards."""
-    with ExitStack() as stack:
-        clouds, edges = {}, {}
-        common = ["--threads", str(threads)]
-        for way in ways:
-            adapter = ["--adapter", way.adapter] if way.adapter and way.form != DraftForm.MIRROR.value else []
-            key = tuple(adapter)
-            if key not in clouds:
-                cloud = start_cloud(*adapter, *common)
-                stack.callback(cloud.stop)
-                cloud.wait_ready(_READY_S)
-                clouds[key] = cloud.address
-            edge = start_edge(clouds[key], *way.edge_arguments, *common)
-            stack.callback(edge.stop)
-            edge.wait_ready(_READY_S)
-            edges[way] = edge.address
-        yield edges

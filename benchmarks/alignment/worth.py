@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 
+from benchmarks.paradigms.statistics import Spread, paired_ratios
 from benchmarks.report.word_classes import Classify, checked_positions
 from benchmarks.results import Run
 
@@ -26,6 +26,8 @@ class Worth:
         verified, verifications: committed tokens of passes that checked drafts, and those passes.
         draft_bytes, drafted: bytes of drafts on the wire, and tokens that were drafted.
         time_ratio: median of this way's time over that of ids, question by question.
+        time_quartiles: the lower and the upper quartile of these ratios.
+        alone_ratio: median of its time over that of the cloud alone, if that was asked too.
     """
 
     label: str
@@ -41,6 +43,8 @@ class Worth:
     draft_bytes: int = 0
     drafted: int = 0
     time_ratio: float | None = None
+    time_quartiles: tuple[float, float] | None = None
+    alone_ratio: float | None = None
 
     @property
     def acceptance(self) -> float | None:
@@ -69,8 +73,10 @@ class Worth:
         return plain | {name: getattr(self, name) for name in means}
 
 
-def worth_of(label: str, runs: Sequence[Run], base: Sequence[Run], classify: Classify) -> Worth:
-    """What the runs of a way came to, against the `base` runs of the same questions and repetitions."""
+def worth_of(
+    label: str, runs: Sequence[Run], base: Sequence[Run], classify: Classify, alone: Sequence[Run] = ()
+) -> Worth:
+    """What the runs of a way came to, against the `base` runs of the same questions and repetitions, and `alone`."""
     worth = Worth(label)
     for run in runs:
         worth.answers += 1
@@ -81,9 +87,16 @@ def worth_of(label: str, runs: Sequence[Run], base: Sequence[Run], classify: Cla
         worth.draft_bytes += run.uplink_bytes["drafts"]
         worth.drafted += int(run.extra.get("draft_tokens_made", 0))
         _count(worth, run, classify(run.token_ids, run.question))
-    ratios = _ratios(runs, base, lambda run: run.total_ms)
-    worth.time_ratio = median(ratios) if ratios else None
+    spread = Spread.of(paired_ratios(runs, base, _total_ms))
+    if spread is not None:
+        worth.time_ratio, worth.time_quartiles = spread.median, (spread.low, spread.high)
+    spread = Spread.of(paired_ratios(runs, alone, _total_ms))
+    worth.alone_ratio = spread.median if spread is not None else None
     return worth
+
+
+def _total_ms(run: Run) -> float:
+    return run.total_ms
 
 
 def _count(worth: Worth, run: Run, classes: Sequence[str]) -> None:
@@ -101,9 +114,3 @@ def _add(table: Counts, key: str, right: bool) -> None:
     count = table.setdefault(key, [0, 0])
     count[0] += right
     count[1] += 1
-
-
-def _ratios(runs: Sequence[Run], base: Sequence[Run], figure: Callable[[Run], float]) -> list[float]:
-    bases = {(run.clip, run.question, run.repetition): figure(run) for run in base}
-    pairs = [(figure(run), bases.get((run.clip, run.question, run.repetition))) for run in runs]
-    return [value / other for value, other in pairs if other]

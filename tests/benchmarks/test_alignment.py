@@ -10,13 +10,16 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
+from benchmarks.alignment.asking import Asked, of_daemons
 from benchmarks.alignment.in_process import InProcess
-from benchmarks.alignment.ways import IDS, Way, ways_of
+from benchmarks.alignment.ways import ALONE, IDS, Way, ways_of
 from benchmarks.alignment.worth import worth_of
+from benchmarks.link.profile import LinkProfile
 from benchmarks.results import Run
 from common.adapters import create_adapter, save_adapter
+from common.ask import Mode
 from common.errors import ModelError, SettingsError
-from common.types import Pace
+from common.types import Pace, SamplingParams
 
 
 def run(trace: list[list[float]], ms: float = 10.0, number: int = 0) -> Run:
@@ -59,6 +62,10 @@ def test_worth_is_counted_from_commits() -> None:
     assert worth.bytes_a_token == 10.0
     assert worth.passes_a_token == pytest.approx(6 / 14)
     assert worth.time_ratio == pytest.approx((0.5 + 0.25) / 2)
+    assert worth.time_quartiles == pytest.approx((0.3125, 0.4375))
+    assert worth.alone_ratio is None
+    alone = worth_of("way", [run(trace), run(trace, number=1)], base, classes, [run(trace, ms=5.0)])
+    assert alone.alone_ratio == 2.0
 
 
 def test_nothing_drafted_is_no_figure() -> None:
@@ -84,6 +91,40 @@ def test_ways_are_what_an_adapter_can_take(tmp_path: Path) -> None:
         ways_of([str(tmp_path / "nowhere")], [])
 
 
+def test_other_drafters_and_the_cloud_alone_are_ways_too(tmp_path: Path) -> None:
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_text("{}")
+    ids, tuned = ways_of([], [], drafters=[str(tmp_path / "tuned")])
+    assert tuned.label == "tuned ids"
+    assert tuned.edge_arguments == ["--model", str(tmp_path / "tuned")]
+    assert (ids.mode, ALONE.mode, ALONE.label) == (Mode.STREAM_TO_CLOUD, Mode.CLOUD_ONLY, "the cloud alone")
+    assert Way("mirror", "tiny").cloud_adapter == ""
+    assert Way("int8", "tiny").cloud_adapter == "tiny"
+    with pytest.raises(ModelError, match="no drafter in"):
+        ways_of([], [], drafters=[str(tmp_path)])
+
+
+def test_sampled_repetitions_have_seeds_of_their_own() -> None:
+    greedy, sampled = Asked([], 1, 1), Asked([], 1, 1, sampling=SamplingParams(1.0, seed=5))
+    assert [greedy.sampled(number).seed for number in range(2)] == [0, 0]
+    assert [sampled.sampled(number).seed for number in range(2)] == [5, 6]
+    assert sampled.sampled(1).temperature == 1.0
+
+
+@pytest.mark.timeout(300)
+def test_daemons_behind_a_link_are_timed_against_the_cloud_alone() -> None:
+    ids, link = Way(IDS), LinkProfile("short", rtt_ms=10.0, uplink_mbps=50.0, downlink_mbps=50.0)
+    runs = of_daemons(Asked([ids, ALONE], 1, 1), link, backend="proxy", watched=True)
+    (drafted,), (alone,) = runs[ids], runs[ALONE]
+    assert drafted.token_ids == alone.token_ids
+    assert [drafted.link["rtt_ms"], alone.backend] == [10, "proxy"]
+    assert drafted.verifications > 0 == alone.verifications
+    worth = worth_of(ALONE.label, [alone], [drafted], lambda ids, question: (), [alone])
+    assert worth.alone_ratio == 1.0
+    assert worth.time_ratio == pytest.approx(alone.total_ms / drafted.total_ms)
+    assert worth.draft_bytes == 0
+
+
 def test_the_shipped_adapter_raises_acceptance_in_the_real_pair() -> None:
     pair = InProcess()
     questions = pair.questions(2, 2)
@@ -102,4 +143,5 @@ def test_the_shipped_adapter_raises_acceptance_in_the_real_pair() -> None:
 def test_the_command_says_what_is_wrong() -> None:
     runner = CliRunner()
     assert "no form" in str(runner.invoke(app, ["alignment", "--form", "smoke"]).exception)
+    assert "add --daemons" in str(runner.invoke(app, ["alignment", "--rtt", "20", "--uplink", "20"]).exception)
     assert "--draft-length 1" in str(runner.invoke(app, ["alignment", "--draft-length", "0"]).exception)

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 from common.adapters import create_adapter, load_adapter
 from common.errors import SettingsError
+from common.shipped import shipped_drafter
+from common.tokenizer import Tokenizer as ServedTokenizer
 from tests.training.samples import micro
 from tests.training.test_extraction import Few, aligner
 from training.__main__ import app
@@ -212,6 +214,14 @@ def test_commands_run_on_what_is_shipped(tokenizer: Tokenizer, tmp_path: Path) -
     )
     assert measured.exit_code == 0, measured.output
     assert set(json.loads((tmp_path / "m.json").read_text())["ways"]) == {"raw ids", "a"}
+
+
+def test_a_tuned_drafter_can_be_served_as_it_is(states: Path, tmp_path: Path) -> None:
+    common = ["--states", str(states), "--data", str(tmp_path), "--out", str(tmp_path / "lora")]
+    tuned = CliRunner().invoke(app, ["lora", *common, "--steps", "1", "--batch", "1"])
+    assert tuned.exit_code == 0, tuned.output
+    shipped = ServedTokenizer.from_folder(shipped_drafter())
+    assert ServedTokenizer.from_folder(tmp_path / "lora").hash == shipped.hash
 
 
 def test_generated_scenes_need_no_disk(tokenizer: Tokenizer) -> None:

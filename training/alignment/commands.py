@@ -132,6 +132,7 @@ def run_lora(
         return
     tuned = sum(parameter.numel() for parameter in trainer.tuned.values())
     console.print(f"LoRA of rank {recipe.rank}: {tuned} parameters, from step {trainer.step}")
+    tokenizer.save(str(out / "tokenizer.json"))  # a drafter's folder is whole: an edge serves it as it is
     _train(trainer, "lora", out, limit, console)
 
 
