@@ -1,16 +1,59 @@
-"""Hidden states of a draft, checked and as numbers. Pure: nothing of them is believed, and nothing of them can harm."""
+"""Hidden states of a draft: checked, as numbers, as ids. Nothing of them is believed, and nothing of them can harm."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.engine_limits import EngineLimits
+from cloud.runner import DraftStates, Runner
+from cloud.scheduler import Scheduled
+from cloud.session import Session
 from common.types import Draft, StateEncoding, Tensor
 
 _PLAIN = ("float16", "float32")
 _BYTES = (StateEncoding.INT8, StateEncoding.CODES)
+
+
+class DraftReader:
+    """Drafts as ids, whatever they carry: states go through the target's adapter, head and seeded choice."""
+
+    def __init__(self, runner: Runner, limits: EngineLimits) -> None:
+        self._runner = runner
+        self._limits = limits
+
+    def read(self, session: Session, draft: Draft) -> Draft | None:
+        """The draft as ids. None: it can't be read."""
+        if draft.hidden_states is None:
+            session.redrafts = False
+            return draft
+        if not session.expects(draft):
+            return None
+        limits = self._limits
+        rows = read_rows(
+            draft, self._runner.state_widths, most=4 * limits.max_draft, most_context=limits.max_answer_tokens
+        )
+        if rows is None:
+            return None
+        sampling, position = session.open.sampling, draft.base_position
+        known = len(session.committed)
+        states = DraftStates(session.slot, rows, draft.encoding, draft.context, position, sampling, known)
+        ids = self._runner.draft_ids(states)
+        if self._runner.redrafts and draft.encoding is not StateEncoding.TARGET:
+            session.redrafts = True
+            ids = [*session.committed[position:], *ids]  # it has nothing to say about what is settled
+        return replace(draft, token_ids=tuple(ids), hidden_states=None, scales=None) if ids else None
+
+    def renewed(self, one: Scheduled) -> Scheduled:
+        """The same, with drafts of states made again if the target's states that they read have changed."""
+        session, feed = one.session, one.feed
+        if not (feed.draft and session.redrafts):
+            return one
+        ids = self._runner.redraft(session.slot, len(session.committed), len(feed.draft), session.open.sampling)
+        return Scheduled(session, session.redraft(feed, ids))
 
 
 def read_rows(

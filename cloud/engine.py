@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cloud.clips import Clip, ClipTable
-from cloud.credits import DRAFTS_PER_PASS, Credits, share_out
-from cloud.draft_states import read_rows
+from cloud.credits import Credits, share_out
+from cloud.draft_states import DraftReader
+from cloud.engine_limits import EngineLimits
 from cloud.engine_stats import EngineStats
 from cloud.live import LiveClip
 from cloud.live_streams import LiveStreams
 from cloud.messages import EngineMessage, Frames, LiveFrames, OpenClip, Output, Park, VideoFailed
-from cloud.runner import DraftStates, PromptShape, Runner, Work
-from cloud.scheduler import Budget, Scheduled, next_due, schedule
+from cloud.runner import PromptShape, Runner, Work
+from cloud.scheduler import Scheduled, next_due, schedule
 from cloud.session import Session
 from cloud.shares import Shares, may_hold
 from cloud.state_page import Held
@@ -43,29 +43,11 @@ from common.types import (
     Open,
     Opened,
     Stage,
-    StateEncoding,
 )
 
 _SHORTEST_LEASE_S = 10.0
 _FULL_MS = 500  # after which a place may be free
 _NO_QUESTION = "?"  # stands in a clip's prompt until somebody asks
-
-
-@dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """What one edge may ask for; told in `Opened` and `GetInfo`."""
-
-    max_prompt_tokens: int = 512
-    max_answer_tokens: int = 512
-    max_draft: int = 16
-    max_patience_ms: int = 5_000
-    resume_ttl_s: float = 60.0
-    clip_ttl_s: float = 120.0
-    sessions_per_client: int = 0
-    drafts_per_pass: int = DRAFTS_PER_PASS
-    max_window_bytes: int = 512 << 20
-    vision_chunk: int = 8
-    budget: Budget = field(default_factory=Budget)
 
 
 class Engine:
@@ -84,6 +66,7 @@ class Engine:
         self.suspects: frozenset[str] = frozenset()  # sessions that were there when an engine died
         self.at_work: Callable[[Sequence[str]], None] = lambda session_ids: None  # hears who is worked on
         self._turn = 0
+        self._drafts = DraftReader(runner, self.limits)
         self._live = LiveStreams(runner, self._clips, self.limits.max_window_bytes)
 
     # ----------------------------------------------------------------------------------------- messages in
@@ -120,7 +103,7 @@ class Engine:
         session.heard_at = now
         match message:
             case Draft():
-                draft = self._with_ids(session, message)
+                draft = self._drafts.read(session, message)
                 session.refuse(message) if draft is None else session.offer(draft)
                 if session.last_draft_id == message.draft_id:
                     session.work_since = now
@@ -337,36 +320,6 @@ class Engine:
         if shape.length >= self._runner.capacity:
             raise PromptError(f"prompt and video don't fit into a session of {self._runner.capacity} tokens")
 
-    def _with_ids(self, session: Session, draft: Draft) -> Draft | None:
-        """The draft as ids: hidden states go through adapter, head and the seeded choice. None: it can't be read."""
-        if draft.hidden_states is None:
-            session.redrafts = False
-            return draft
-        if not session.expects(draft):
-            return None
-        limits = self.limits
-        rows = read_rows(
-            draft, self._runner.state_widths, most=4 * limits.max_draft, most_context=limits.max_answer_tokens
-        )
-        if rows is None:
-            return None
-        sampling, position = session.open.sampling, draft.base_position
-        known = len(session.committed)
-        states = DraftStates(session.slot, rows, draft.encoding, draft.context, position, sampling, known)
-        ids = self._runner.draft_ids(states)
-        if self._runner.redrafts and draft.encoding is not StateEncoding.TARGET:
-            session.redrafts = True
-            ids = [*session.committed[position:], *ids]  # it has nothing to say about what is settled
-        return replace(draft, token_ids=tuple(ids), hidden_states=None, scales=None) if ids else None
-
-    def _redrafted(self, one: Scheduled) -> Scheduled:
-        """The same, with drafts of states made again if the target's states that they read have changed."""
-        session, feed = one.session, one.feed
-        if not (feed.draft and session.redrafts):
-            return one
-        ids = self._runner.redraft(session.slot, len(session.committed), len(feed.draft), session.open.sampling)
-        return Scheduled(session, session.redraft(feed, ids))
-
     def _take_frames(self, session_id: str, frames: Frames) -> None:
         shape = self._shapes[session_id]
         waiting = sum(len(f.pixels) for name, f in self._frames if name == session_id)
@@ -412,7 +365,7 @@ class Engine:
 
     def _forward(self, scheduled: Sequence[Scheduled], now: float, encode_us: int) -> list[Output]:
         self.at_work([one.session.open.session_id for one in scheduled])
-        scheduled = [self._redrafted(one) for one in scheduled]
+        scheduled = [self._drafts.renewed(one) for one in scheduled]
         result = self._runner.forward([self._work(one) for one in scheduled])
         self.stats.forwarded(result.forward_us, len(scheduled))
         outputs: list[Output] = []

@@ -9,7 +9,8 @@ import torch
 
 from cloud.adapting import TargetAdapter
 from cloud.config import EngineSettings
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import FrameSpec
 from cloud.replayed import ReplayedRunner
 from cloud.runner import Runner

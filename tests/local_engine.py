@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from cloud.config import EngineSettings
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import EngineMessage, FrameSpec, Output, Park
 from common import codec
 from common.errors import EngineDeadError

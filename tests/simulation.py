@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames, Park
 from common.errors import LinkError
 from common.types import Close, Draft, DrafterInfo, Open, Pace, SamplingParams

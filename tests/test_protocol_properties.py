@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from cloud.scheduler import Budget
 from common.types import FinishReason, Pace, SamplingParams
 from edge.session import Phase, SessionSettings

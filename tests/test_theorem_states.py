@@ -292,14 +292,14 @@ async def test_the_cloud_makes_of_states_what_the_mirror_chooses(
             drafter, folder = drafter_with(level, form, {}, tmp_path / level, drafter_model)
             engine = engine_with(target, folder)
             seen: list[int] = []
-            offer = engine._with_ids
+            read_draft = engine._drafts.read
 
-            def noted(session: Any, draft: Draft, offer: Any = offer, seen: list[int] = seen) -> Draft | None:
-                read: Draft | None = offer(session, draft)
+            def noted(session: Any, draft: Draft, read_draft: Any = read_draft, seen: list[int] = seen) -> Draft | None:
+                read: Draft | None = read_draft(session, draft)
                 seen.extend(read.token_ids if read is not None else ())
                 return read
 
-            engine._with_ids = noted  # type: ignore[method-assign]
+            engine._drafts.read = noted  # type: ignore[method-assign]
             await InProcess(engine, target, drafter).answer(sampled, drawn)
             first[form] = seen[0]
         assert first[DraftForm.HIDDEN] == first[DraftForm.MIRROR]

@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.simulation.costs import Costs
 from benchmarks.simulation.target import PIXELS, KnownTarget, WorkClock, paced
 from benchmarks.simulation.timeline import Call, Timeline, Workers
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import EngineMessage, Frames, Output
 from common.types import CloudMessage
 

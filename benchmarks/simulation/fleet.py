@@ -16,7 +16,7 @@ from benchmarks.simulation.link import LinkFigures
 from benchmarks.simulation.modes import Mode
 from benchmarks.simulation.target import TOKENIZER, KnownTarget
 from benchmarks.simulation.timeline import Timeline
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from common.errors import EngineError
 from common.types import DrafterInfo, Open, Pace
 from edge.session import SessionSettings

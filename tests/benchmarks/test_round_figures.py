@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.delay_figure import Newcomer
 from benchmarks.round_figures import rounds_of
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.runner import ForwardResult, Work
 from cloud.scheduler import Budget
 from tests.fakes import VIDEO_FRAMES, FakeRunner

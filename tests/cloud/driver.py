@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames
 from cloud.target import VideoLlavaTarget
 from cloud.target_runner import TargetRunner

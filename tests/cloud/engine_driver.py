@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import EngineMessage, Frames, Output
 from common.prefix_hash import prefix_hash
 from common.types import CloudMessage, Commit, Draft, DrafterInfo, Failure, Finished, Open, SamplingParams

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames, OpenClip, Park, VideoFailed
 from cloud.scheduler import Budget
 from common.types import Close, Failure, FailureCode, Opened, Progress, Stage

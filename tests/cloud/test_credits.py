@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.credits import share_out
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from common.types import Close, Commit, Opened, SamplingParams
 from edge.session import SessionSettings
 from tests.cloud.engine_driver import Bench, truth

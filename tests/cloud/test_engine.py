@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames, Park, VideoFailed
 from cloud.runner import DraftStates, ForwardResult, Work
 from cloud.scheduler import Budget

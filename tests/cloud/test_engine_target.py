@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames
 from cloud.scheduler import Budget
 from cloud.target import VideoLlavaTarget

@@ -14,8 +14,8 @@ import pytest
 from benchmarks.processes import wait_gone
 from cloud.blame import Blame
 from cloud.config import EngineSettings
-from cloud.engine import EngineLimits
 from cloud.engine_client import EngineProcess
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Alive, Frames
 from cloud.restarts import Restarts
 from cloud.runner import ForwardResult, Work

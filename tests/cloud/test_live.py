@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames, LiveFrames, OpenClip, Park, VideoFailed
 from cloud.scheduler import Budget
 from common.live import LiveWindow

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames, Output
 from cloud.replayed import ReplayBook, ReplayedRunner
 from cloud.runner import Work

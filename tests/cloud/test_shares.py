@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import Park
 from cloud.scheduler import Budget, schedule
 from cloud.session import Session

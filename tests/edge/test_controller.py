@@ -16,7 +16,7 @@ from benchmarks.simulation.fleet import Arrivals, Fleet, Questions
 from benchmarks.simulation.knowledge import Knowledge
 from benchmarks.simulation.link import LinkFigures
 from benchmarks.simulation.modes import EAGER, PATIENT
-from cloud.engine import EngineLimits
+from cloud.engine_limits import EngineLimits
 from common.types import Commit, Pace, StepTimings
 from edge.controller import Advice, Controller, DraftLength, Experience
 from edge.draft_law import OFF, Circumstances, Plan, alike, best_plan, forecast, gain, plans, with_leads

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cloud.engine import Engine, EngineLimits
+from cloud.engine import Engine
+from cloud.engine_limits import EngineLimits
 from cloud.messages import EngineMessage, Frames, OpenClip, Output, Park, VideoFailed
 from cloud.scheduler import Budget
 from common.prefix_hash import prefix_hash
