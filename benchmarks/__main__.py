@@ -18,6 +18,7 @@ from benchmarks.commands.latency import latency
 from benchmarks.commands.regret import regret
 from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
+from benchmarks.fairness.command import fairness
 from benchmarks.faults.command import faults
 from benchmarks.hostile.command import hostile
 from benchmarks.link.commands import app as link_app
@@ -77,6 +78,7 @@ app.command()(regret)
 app.command()(faults)
 app.command()(soak)
 app.command()(hostile)
+app.command()(fairness)
 app.command()(held)
 app.command()(alignment)
 app.command()(report)

@@ -23,6 +23,7 @@ class EngineSettings(ModelSettings):
     `replay`: a profile of stage times that every stage is padded to (`common/replay.py`); empty for none.
     `adapter`: the folder of one that drafts of hidden states go through; empty for none.
     `step_timeout_s`: an engine whose step takes longer is killed and started again; 0 for never.
+    `drafts_per_pass`, `tokens_per_pass`: of all that are answering; `fair_shares` off: first come, first served.
     `faults`: a folder for the fault suite's orders (`cloud/fault_hooks.py`); empty, and no flag, for everybody else.
     """
 
@@ -33,6 +34,8 @@ class EngineSettings(ModelSettings):
     max_answer_tokens: int = 512
     max_draft: int = 16
     drafts_per_pass: int = DRAFTS_PER_PASS
+    tokens_per_pass: int = 4096
+    fair_shares: bool = True
     resume_ttl_s: float = 60.0
     clip_ttl_s: float = 120.0
     max_window_bytes: int = 512 << 20
@@ -88,6 +91,7 @@ class CloudSettings(EngineSettings):
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
         require(1 <= self.max_draft <= 256, f"max_draft must be between 1 and 256, not {self.max_draft}")
         require(self.drafts_per_pass >= 1, "drafts_per_pass must be positive")
+        require(self.tokens_per_pass >= 1, "tokens_per_pass must be positive")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.max_video_bytes >= 1, "max_video_bytes must be positive")
         for name in ("calls_per_client", "connections", "messages_per_s", "drafts_in_flight", "video_bytes_per_s"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,6 +89,8 @@ class Engine:
 
     def _dispatch(self, session_id: str, message: EngineMessage, now: float) -> list[CloudMessage]:
         session = self._sessions.get(session_id)
+        if not self.limits.fair_shares and isinstance(message, Open | OpenClip):
+            message = replace(message, client="")  # all are one: first come, first served
         if isinstance(message, Open):
             return self._open(message, now)
         if isinstance(message, OpenClip):

@@ -60,11 +60,12 @@ def load_engine(settings: EngineSettings, padding: Padding | None = None) -> tup
         max_answer_tokens=settings.max_answer_tokens,
         max_draft=settings.max_draft,
         drafts_per_pass=settings.drafts_per_pass,
+        fair_shares=settings.fair_shares,
         resume_ttl_s=settings.resume_ttl_s,
         clip_ttl_s=settings.clip_ttl_s,
         max_window_bytes=settings.max_window_bytes,
         sessions_per_client=settings.sessions_per_client,
-        budget=Budget(prompt_chunk=settings.prompt_chunk),
+        budget=Budget(prompt_chunk=settings.prompt_chunk, answering=settings.tokens_per_pass),
     )
     return (
         Engine(runner, limits),

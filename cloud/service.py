@@ -76,7 +76,7 @@ class SpeculationService:
         self._replay = load_profile(settings.replay).video if settings.replay else None
         workers = self._replay.workers if self._replay is not None else 2
         self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
-        self._turns = FairTurns(workers)
+        self._turns = FairTurns(workers, fair=settings.fair_shares)
         self._lines = Allowance(_LINES_PER_S, 5 * _LINES_PER_S)
         self._admission = Admission(settings.client_limits)
 
