@@ -24,6 +24,7 @@ def ask_clip(
     pace: Pace | None = Pace.EAGER,
     draft_length: int = 0,
     patience_ms: int = 200,
+    branches: int | None = None,
     watch: str = "",
     show: Callable[[AskEvent], None] | None = None,
 ) -> Values:
@@ -42,6 +43,7 @@ def ask_clip(
         pace=pace,
         draft_length=draft_length,
         patience_ms=patience_ms,
+        branches=branches,
         watch=watch,
     )
     report: Values | None = None

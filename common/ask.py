@@ -23,7 +23,8 @@ class AskRequest:
     """A question about a recording and its video: files that the daemon can read, or a clip that it watches.
 
     `draft_length` 0 is adaptive; `watch` names the clip, in place of the two paths. `video_codec` says how the video
-    goes up: as it is (empty or `copy`), or its sampled frames as `h264` or `jpeg`.
+    goes up: as it is (empty or `copy`), or its sampled frames as `h264` or `jpeg`. `branches` None is the daemon's own
+    setting.
     """
 
     question: str
@@ -39,6 +40,7 @@ class AskRequest:
     watch: str = ""
     answer_id: str = ""
     video_codec: str = ""
+    branches: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,14 +49,34 @@ def filtered_log_probs(logits: torch.Tensor, params: SamplingParams) -> torch.Te
     return log_probs
 
 
+def scores(logits: torch.Tensor, params: SamplingParams, positions: Sequence[int]) -> torch.Tensor:
+    """What the choice is the largest of: scores [n, V] of `logits` [n, V], row i being position `positions[i]`."""
+    if params.greedy:
+        return logits
+    log_probs = filtered_log_probs(logits, params)
+    vocab = log_probs.shape[-1]
+    noise = np.stack([gumbel_noise(params.seed, position, vocab) for position in positions])
+    return log_probs + torch.from_numpy(noise).to(log_probs.device)
+
+
 def choose(logits: torch.Tensor, params: SamplingParams, positions: Sequence[int]) -> list[int]:
     """The choice for each row of `logits` [n, V], row i being answer position `positions[i]`.
 
     Ids that must never be chosen (padding of the table, placeholders) are -inf in `logits`.
     """
-    if params.greedy:
-        return torch.argmax(logits, dim=-1).tolist()
-    log_probs = filtered_log_probs(logits, params)
-    vocab = log_probs.shape[-1]
-    noise = np.stack([gumbel_noise(params.seed, position, vocab) for position in positions])
-    return torch.argmax(log_probs + torch.from_numpy(noise).to(log_probs.device), dim=-1).tolist()
+    return torch.argmax(scores(logits, params, positions), dim=-1).tolist()
+
+
+def runners_up(
+    logits: torch.Tensor, params: SamplingParams, positions: Sequence[int], count: int
+) -> list[list[tuple[int, float]]]:
+    """The choice for each row, and the `count` ids that came next, best first, with the share of each.
+
+    Shares are a softmax over all scores: of greedy choices the model's own probabilities, of sampled ones what is left
+    of them once the noise is known. Ids that can't be chosen don't come.
+    """
+    found = scores(logits, params, positions).float()
+    values, ids = torch.topk(found, min(count + 1, found.shape[-1]), dim=-1)
+    shares = (values - torch.logsumexp(found, dim=-1, keepdim=True)).exp()
+    rows = zip(ids.tolist(), shares.tolist(), values.tolist(), strict=True)
+    return [[(i, s) for i, s, v in zip(*row, strict=True) if v > -torch.inf] for row in rows]

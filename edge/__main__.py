@@ -74,6 +74,12 @@ def serve(
     max_ahead: Annotated[
         int | None, typer.Option(help="How many tokens the drafter may be ahead of the cloud. [16]")
     ] = None,
+    branches: Annotated[
+        int | None,
+        typer.Option(
+            help="Other words at a place that a drafter with nothing else to do goes on from, at most; 0: none. [0]"
+        ),
+    ] = None,
     spool: Annotated[
         str | None,
         typer.Option(help="Folder for answers in progress, which then go on after a restart of this daemon. [none]"),
@@ -219,6 +225,10 @@ def ask(
     ] = PaceChoice.auto,
     patience_ms: Annotated[int, typer.Option(help="How long a patient cloud waits, in milliseconds.")] = 200,
     draft_length: Annotated[int, typer.Option(help="Tokens a draft; 0: what pays.")] = 0,
+    branches: Annotated[
+        int | None,
+        typer.Option(help="Other words at a place that an idle drafter goes on from, at most. [as the daemon's]"),
+    ] = None,
     window_start_us: Annotated[
         int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
     ] = 0,
@@ -258,6 +268,7 @@ def ask(
     _check_range("max-tokens", max_tokens, 2**31)
     _check_range("patience-ms", patience_ms, 2**31)
     _check_range("draft-length", draft_length, 2**31)
+    _check_range("branches", branches or 0, 17)
     _check_range("window-start-us", window_start_us, 2**63)
     for text in (question, str(events or ""), str(video or "")):
         if not _is_unicode(text):
@@ -272,6 +283,7 @@ def ask(
         pace=None if pace is PaceChoice.auto else Pace(pace.value),
         patience_ms=patience_ms,
         draft_length=draft_length,
+        branches=branches,
         window_start_us=window_start_us,
         video_codec=video_codec.request,
         answer_id=answer_id or uuid.uuid4().hex,

@@ -22,6 +22,22 @@ class DraftJob:
 
 
 @dataclass(frozen=True, slots=True)
+class BranchJob:
+    """Work for a drafter that would idle: as `DraftJob`, and then say what else could stand from `first` to `until`.
+
+    A `count` of 0 only asks. Nothing waits for it, and nothing may be held up by it.
+    """
+
+    position: int
+    tokens: tuple[int, ...]
+    count: int
+    base: tuple[int, ...]
+    first: int
+    until: int
+    alternatives: int
+
+
+@dataclass(frozen=True, slots=True)
 class Connect:
     """Open a stream at time `at` and then call `connected`, or `connect_failed`."""
 
@@ -69,4 +85,4 @@ class Done:
     error: EventSpecError | None = None
 
 
-Action = DraftJob | Connect | Send | SendVideo | Named | Show | Tell | Done
+Action = DraftJob | BranchJob | Connect | Send | SendVideo | Named | Show | Tell | Done

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from common.types import SamplingParams
+from edge.actions import BranchJob
+from edge.branches import Branched
 from edge.drafter import Drafter
 from edge.eventgpt.prompt import prompt_ids
 from edge.stages import StagedDrafter, Stages
@@ -102,6 +104,10 @@ class _Returned:
     def draft(self, count: int) -> list[int]:
         """As the drafter's."""
         return self._drafter.draft(count)
+
+    def branch(self, job: BranchJob) -> Branched:
+        """As the drafter's."""
+        return self._drafter.branch(job)
 
     def commit(self, position: int, ids: Sequence[int]) -> None:
         """As the drafter's."""

@@ -16,7 +16,7 @@ from common.logs import in_session
 from common.replay import load_profile, replayed_label
 from common.types import DrafterInfo, Open, Pace
 from common.video import VIDEO_FRAMES
-from edge.config import EdgeSettings
+from edge.config import MOST_BRANCHES, EdgeSettings
 from edge.controller import Experience
 from edge.drafter_model import DrafterModel
 from edge.estimates import IDS
@@ -103,6 +103,7 @@ class Answering:
         )
         book = drafter.book(self._experience.choice, self._settings.max_ahead) if drafts and cloud else None
         form = IDS if book is None else book.form.form.value
+        branches = self._branches(ask, drafter) if drafts and cloud and book is None else 0
         length = self._experience.drafts(ask.draft_length, ask.pace, ask.patience_ms, self._settings.max_ahead, form)
         session = EdgeSession(
             opening=Open(
@@ -115,7 +116,7 @@ class Answering:
                 drafter=drafter.info if drafts else DrafterInfo(tokenizer_hash=drafter.words.hash),
                 clip=watch.id if watch is not None and cloud else "",
             ),
-            settings=self._settings.session(drafts=drafts, cloud=cloud),
+            settings=self._settings.session(drafts=drafts, cloud=cloud, branches=branches),
             eos_token_ids=drafter.eos_token_ids,
             length=length,
             started_at=started,
@@ -173,6 +174,11 @@ class Answering:
             return self._drafter
         return self._drafter.speaking(await self.target.speaking(self._drafter.known))
 
+    def _branches(self, ask: AskRequest, drafter: DrafterModel) -> int:
+        """Other words that the drafter may try at a place."""
+        wanted = self._settings.branches if ask.branches is None else ask.branches
+        return wanted if drafter.branches else 0
+
     def _preparation(
         self,
         drafter: DrafterModel,
@@ -191,6 +197,8 @@ class Answering:
             raise PromptError("the question is empty: ask something")
         if ask.max_tokens < 1:
             raise PromptError("max-tokens must be at least 1")
+        if ask.branches is not None and not 0 <= ask.branches <= MOST_BRANCHES:
+            raise PromptError(f"branches must be between 0 and {MOST_BRANCHES}, not {ask.branches}")
         check_codec(ask.video_codec)
         if ask.video_codec not in ("", COPY) and ask.mode is Mode.EDGE_VISION:
             raise PromptError("under edge_vision no video goes up, but features: leave out --video-codec")

@@ -13,6 +13,8 @@ from edge.forms import DraftForm
 from edge.session import SessionSettings
 from edge.vocabulary import Way
 
+MOST_BRANCHES = 16
+
 
 def cloud_addresses(text: str) -> list[str]:
     """The addresses in the setting `cloud`, such as `a:50051,b:50051`."""
@@ -26,6 +28,7 @@ class EdgeSettings(ModelSettings):
     listen: str = "127.0.0.1:50052"
     cloud: str = "127.0.0.1:50051"
     max_ahead: int = 16
+    branches: int = 0
     max_answer_tokens: int = 512
     give_up_after_s: float = 10.0
     max_video_bytes: int = 256 << 20
@@ -68,6 +71,9 @@ class EdgeSettings(ModelSettings):
             self.reach.check(cloud)
         self.check_model()
         require(1 <= self.max_ahead <= 256, f"max_ahead must be between 1 and 256, not {self.max_ahead}")
+        require(
+            0 <= self.branches <= MOST_BRANCHES, f"branches must be between 0 and {MOST_BRANCHES}, not {self.branches}"
+        )
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
         require(self.give_up_after_s >= 0, "give_up_after_s can't be negative")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
@@ -100,6 +106,12 @@ class EdgeSettings(ModelSettings):
         """True if `edge_vision` can be asked for: with a vision model named, or the shipped pair."""
         return bool(self.vision_model) or not self.model
 
-    def session(self, *, drafts: bool, cloud: bool) -> SessionSettings:
+    def session(self, *, drafts: bool, cloud: bool, branches: int = 0) -> SessionSettings:
         """How one answer behaves."""
-        return SessionSettings(max_ahead=self.max_ahead, give_up_after=self.give_up_after_s, drafts=drafts, cloud=cloud)
+        return SessionSettings(
+            max_ahead=self.max_ahead,
+            give_up_after=self.give_up_after_s,
+            drafts=drafts,
+            cloud=cloud,
+            branches=branches,
+        )

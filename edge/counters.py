@@ -27,6 +27,8 @@ _SUMS = (
     "free_drafts",
     "ahead_hits",
     "ahead_misses",
+    "branch_hits",
+    "branch_misses",
     "downlink_bytes",
 )
 

@@ -27,8 +27,10 @@ from torch.nn.functional import cross_entropy
 from common.adapters import Adapter, FusedAdapter, LoadedAdapter, Reach, save_adapter
 from common.adapters.head import TargetHead
 from common.errors import ModelError
+from edge.actions import BranchJob
+from edge.branches import Branched
 from edge.drafter import Drafter
-from edge.worker import Drafting
+from edge.worker import Branching, Drafting
 
 _STATE = "learner.safetensors"
 _FADE = 0.9  # of an examination, with each later one
@@ -219,6 +221,11 @@ class LearningDrafter:
     def draft(self, count: int) -> list[int]:
         """As the drafter's."""
         return self._inner.draft(count)
+
+    def branch(self, job: BranchJob) -> Branched:
+        """As the drafter's."""
+        assert isinstance(self._inner, Branching)
+        return self._inner.branch(job)
 
     def commit(self, position: int, ids: Sequence[int]) -> None:
         """As the drafter's."""

@@ -5,7 +5,8 @@ One `Drafter` belongs to one answer; several share a model. Its keys and values 
     positions    0 ........ prompt ........ | answer[0] answer[1] ...
                                             `- stored: how many of them are valid
 
-`commit` replaces ids and lowers `stored`; ids not stored yet are fed in one forward by the next draft.
+`commit` replaces ids and lowers `stored`; ids not stored yet are fed in one forward by the next draft. So `branch`
+leaves the line for another word, and a later `commit` takes the drafter back to the line, with nothing kept twice.
 """
 
 from collections.abc import Sequence
@@ -16,14 +17,17 @@ from torch import Tensor
 
 from common.errors import MismatchError, PromptError, SessionError
 from common.packed import KVStorage, PackedPlan, Segment, packed_forward, use_packed_attention
-from common.sampling import choose
+from common.sampling import choose, runners_up
 from common.types import SamplingParams
+from edge.actions import BranchJob
+from edge.branches import Branched, Choice
 from edge.eventgpt.inputs import EventFrames, TokenIds, as_ids
 from edge.eventgpt.model import EventGPT
 from edge.eventgpt.prompt import placeholder_position
 
 GREEDY = SamplingParams()
 _QUESTION_ROOM = 256  # positions kept for a question that hasn't come yet
+_REMEMBERED = 64  # last positions whose logits are kept for `branch`
 
 
 class Head(Protocol):
@@ -96,6 +100,7 @@ class Drafter:
         self._answer: list[int] = []
         self._last_hidden: Tensor | None = None  # of the last stored position, [1, hidden]
         self._hidden: list[Tensor] = []
+        self._seen: dict[int, Tensor] = {}  # logits [1, vocab] by answer position: what its token was chosen from
         self._ahead: tuple[list[int], int] | None = None  # ids up to the events, and the positions that they take
 
     @property
@@ -233,10 +238,36 @@ class Drafter:
                 self._feed(self._embed(pending))
             logits = self._logits(self._last_hidden)[:, : self.vocab_size]
             token = self._choose(logits)
+            self._remember(logits)
             self._answer.append(token)
             self.drafted.append(token)
             self._hidden.append(self._last_hidden)
         return list(self.drafted)
+
+    @torch.inference_mode()
+    def branch(self, job: BranchJob) -> Branched:
+        """Go where the job says, draft what it says, and tell what else could stand at the positions that it names.
+
+        Positions whose token wasn't drafted here, or too long ago, are left out.
+        """
+        if job.tokens:
+            self.commit(job.position, job.tokens)
+        ids = self.draft(job.count) if job.count else []
+        places = [place for place in range(job.first, job.until) if place in self._seen]
+        if not places:
+            return Branched(tuple(ids))
+        logits = torch.cat([self._seen.pop(place) for place in places])
+        rows = runners_up(logits, self.sampling, places, job.alternatives)
+        choices = {
+            place: Choice(tuple(token for token, _ in row), tuple(share for _, share in row))
+            for place, row in zip(places, rows, strict=True)
+        }
+        return Branched(tuple(ids), choices)
+
+    def _remember(self, logits: Tensor) -> None:
+        position = len(self._answer)
+        self._seen[position] = logits
+        self._seen.pop(position - _REMEMBERED, None)
 
     def _choose(self, logits: Tensor) -> int:
         position = len(self._answer)
@@ -276,12 +307,14 @@ class Drafter:
         """Free the memory. The drafter can't be used any more."""
         self._closed = True
         self._storage = self._last_hidden = None
-        self._answer, self._hidden, self.drafted, self._states = [], [], [], []
+        self._answer, self._hidden, self.drafted, self._states, self._seen = [], [], [], [], {}
 
     def _go_back(self, position: int, ids: Sequence[int]) -> None:
         """From answer position `position` on, what is known is `ids` instead."""
         self._answer[position:] = ids
         self._stored = min(self._stored, self._prompt_length + position)
+        for place in [place for place in self._seen if place > position]:
+            del self._seen[place]
         self._keep_states(position + 1)
 
     def _keep_states(self, length: int) -> None:
@@ -290,7 +323,7 @@ class Drafter:
             self._head.go_back(len(self._states))
 
     def _new_answer(self) -> None:
-        self._answer, self._hidden, self.drafted = [], [], []
+        self._answer, self._hidden, self.drafted, self._seen = [], [], [], {}
         self._keep_states(0)
 
     def _ended(self) -> bool:

@@ -88,6 +88,13 @@ class DrafterModel:
         return form
 
     @property
+    def branches(self) -> bool:
+        """True if a drafter says, token by token, ids that travel as they are: then it can branch off."""
+        if self.across is not None:
+            return False
+        return self.adapter is None or self.adapter.head() is not None
+
+    @property
     def info(self) -> DrafterInfo:
         """For the handshake."""
         size = self.model.vocab_size if self.across is None else self.words.vocab_size

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from edge.branches import BranchWorth
 from edge.draft_law import Circumstances
 
 PLACES = 16  # places of a run of right drafts that are counted apart; later ones share what is left
@@ -137,6 +138,7 @@ class DraftingEstimates:
 
     def __init__(self) -> None:
         self.tokens = 0.0  # of an answer, in the mean
+        self.branching = BranchWorth()
         self.lead_s = 0.0  # from the drafter's first token until the first commit, in the mean
         self._round_trips: dict[str, deque[float]] = {}
         self._acceptance: dict[str, Acceptance] = {}
@@ -182,6 +184,7 @@ class DraftingEstimates:
             self.lead_s += share * (lead_s - self.lead_s)
         for acceptance in self._acceptance.values():
             acceptance.fade()
+        self.branching.answered()
 
     # -------------------------------------------------------------------------------------------- what is known
 

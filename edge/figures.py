@@ -38,6 +38,9 @@ class Figures:
     draft_jobs: int = 0
     ahead_hits: int = 0
     ahead_misses: int = 0
+    branches: int = 0
+    branch_hits: int = 0
+    branch_misses: int = 0
     commits_off: int = 0
     pass_s: float | None = None
     drafted_by_position: list[int] = field(default_factory=list)
@@ -83,6 +86,11 @@ class Figures:
         """A commit met work that was drafted ahead of it, and left it valid or not."""
         self.ahead_hits += hit
         self.ahead_misses += not hit
+
+    def met_branch(self, hit: bool) -> None:
+        """A commit disagreed with the drafter, and a branch had its continuation ready or not."""
+        self.branch_hits += hit
+        self.branch_misses += not hit
 
     def commit(self, commit: Commit, fresh: int, now: float) -> float | None:
         """A commit with `fresh` new tokens came down.
@@ -193,6 +201,9 @@ class Figures:
             "free_drafts": self.free_drafts,
             "ahead_hits": self.ahead_hits,
             "ahead_misses": self.ahead_misses,
+            "branches": self.branches,
+            "branch_hits": self.branch_hits,
+            "branch_misses": self.branch_misses,
             "draft_length_mean": _ratio(self.draft_tokens_made, self.draft_jobs),
             "drafting_off_share": _ratio(self.commits_off, len(self._commits)),
             "speculation_pays": None if (gain := self._gain(tokens)) is None else gain > 1.0,

@@ -24,6 +24,12 @@ FREE = Metric(
 ROLLBACKS = Metric(_P + "rollbacks", _C, "Times that the drafter was set back")
 STALE = Metric(_P + "stale_drafts", _C, "Drafts that the cloud dropped: late, stale, alien or twice")
 AHEAD = Metric(_P + "ahead", _C, "Commits that met work drafted ahead, and left it valid (hit) or not", ("result",))
+BRANCHES = Metric(
+    _P + "branches",
+    _C,
+    "Commits that disagreed with the drafter, and met a branch that goes on from what they say (hit) or none (miss)",
+    ("result",),
+)
 VERDICTS = Metric(_P + "speculation", _C, "Answers by whether speculation paid", ("verdict",))
 GAIN = Metric(
     _P + "speculation_gain",
@@ -90,6 +96,7 @@ class EdgeMetrics:
             one(ROLLBACKS, sums["rollbacks"]),
             one(STALE, sums["stale_drafts"]),
             by(AHEAD, {"hit": sums["ahead_hits"], "miss": sums["ahead_misses"]}),
+            by(BRANCHES, {"hit": sums["branch_hits"], "miss": sums["branch_misses"]}),
             by(VERDICTS, {verdict: own.verdicts[verdict] for verdict in ("pays", "does_not_pay", "unknown")}),
             one(GAIN, own.gain),
             by(FORMS, dict(own.forms)),

@@ -18,11 +18,11 @@ from common.ask import Answer, AskEvent, Notice
 from common.errors import EngineError, EventSpecError, LinkError, MessageError, SessionError
 from common.types import Draft, EdgeMessage, FrameName, Open
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-from edge.actions import Action, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
+from edge.actions import Action, BranchJob, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
 from edge.link import Link, Stream
 from edge.session import EdgeSession
 from edge.spool import Journal
-from edge.worker import Drafting, DraftingThread, Learns
+from edge.worker import Branching, Drafting, DraftingThread, Learns
 
 Clock = Callable[[], float]
 
@@ -128,6 +128,8 @@ class AnswerRunner:
                     self._spawn(self._send_video())
                 case DraftJob():
                     self._spawn(self._draft(action))
+                case BranchJob():
+                    self._branch(action)
                 case Tell(text):
                     yield Notice(text)
                 case Show():
@@ -171,6 +173,22 @@ class AnswerRunner:
             self._drafter_failed(error)
             return
         self._put(partial(self._session.drafted, drafted.ids, states=drafted.states))
+
+    def _branch(self, job: BranchJob) -> None:
+        """Only while nobody else needs the drafter's thread."""
+        drafter = self._drafter
+        if self._thread.busy or not isinstance(drafter, Branching):
+            self._session.branched(None, self._clock())
+            return
+        self._spawn(self._grow(drafter, job))
+
+    async def _grow(self, drafter: Branching, job: BranchJob) -> None:
+        try:
+            made = await self._thread.run(drafter.branch, job)
+        except Exception as error:
+            self._drafter_failed(error)
+            return
+        self._put(partial(self._session.branched, made))
 
     async def _connect(self, at: float) -> None:
         assert self._link is not None

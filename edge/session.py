@@ -7,6 +7,9 @@
 Everything follows from comparing these three. The drafter goes on along its own belief while drafts are under way; a
 commit that disagrees rolls it back; whatever of the belief is neither committed nor sent is the next draft.
 
+While the drafter has nothing else to do it drafts what might come in place of its belief (`edge/branches.py`). A commit
+that says just that makes the branch the belief.
+
 No I/O, no clock, no threads, no torch: inputs are method calls with `now` in seconds, outputs are actions that
 `drain` hands to the shell (`edge/runner.py`).
 """
@@ -34,11 +37,13 @@ from common.types import (
     Opened,
     Progress,
 )
-from edge.actions import Action, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
+from edge.actions import Action, BranchJob, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
+from edge.branches import Branched, Branches, common
 from edge.controller import DraftLength
 from edge.estimates import IDS
 from edge.figures import Figures
 from edge.forms import ENCODINGS, StateBook, StateRows
+from edge.lessons import Lessons
 
 _ALONE_JOB = 4  # tokens that are drafted at a time when nobody else will: an answer streams
 
@@ -64,6 +69,7 @@ class SessionSettings:
     give_up_attempts: int = 24  # ... or after so many streams that brought no token
     drafts: bool = True  # False: the cloud decodes alone (cloud_only)
     cloud: bool = True  # False: the edge answers alone (edge_only)
+    branches: int = 0  # other words that a drafter with nothing else to do tries at a place; 0: none. Ids only: no book
 
 
 @dataclass
@@ -95,17 +101,18 @@ class EdgeSession:
     _lost_since: float | None = None
     _drafter_ready: bool = False
     _drafter_error: EventSpecError | None = None
-    _job: DraftJob | None = None
+    _job: DraftJob | BranchJob | None = None
     _job_began: float = 0.0
     _silent: bool = False  # the drafter had nothing to say behind the belief
-    _compared: int = 0  # committed tokens that the drafter's own were held against, or that it was told
-    _run_start: int = 0  # behind the last one that it got wrong
-    _states_run: int = 0  # the same of what the cloud made of its states
+    _held: list[int] = field(default_factory=list)  # the answer as the drafter has it: the belief, or a branch
     _connect_pending: bool = False
     _actions: list[Action] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.figures.started_at = self.started_at
+        self._lessons = Lessons(self.length.estimates)
+        wanted = self.settings.branches if self.book is None and self.length.estimates.branching.pays else 0
+        self._branches = Branches(wanted, self.eos_token_ids)
         if self.book is not None:
             self.figures.draft_form = self.book.form.form.value
         self._epoch = self.first_epoch
@@ -136,24 +143,46 @@ class EdgeSession:
 
     def drafted(self, ids: Sequence[int], now: float, states: StateRows | None = None) -> None:
         """The running job is done; with a book, `states` are those that are new since the last one."""
-        if self._job is None or self.phase is Phase.DONE:
+        if not isinstance(self._job, DraftJob) or self.phase is Phase.DONE:
             return
         job, self._job = self._job, None
         if self.figures.draft_jobs:  # the first one begins with a token that the prompt's pass has paid for
             self.length.estimates.job(len(ids), now - self._job_began)
-        self.belief = [*job.base, *ids]
-        self._silent = not ids
         if self.book is not None and states is not None:
             self.book.take(states)
         self.figures.drafted_job(len(ids))
-        self._compare()
+        if self._goes_on(job, ids, now) and not ids and self.phase is Phase.ALONE:
+            self._end(FinishReason.LENGTH, now=now)  # it has nothing more to say, and nobody else can
+        self._next_job(now)
+
+    def branched(self, made: Branched | None, now: float) -> None:
+        """The running `BranchJob` is done, or (None) wasn't: the drafter's thread is needed for something else."""
+        if not isinstance(self._job, BranchJob) or self.phase is Phase.DONE:
+            return
+        job, self._job = self._job, None
+        if made is None:  # asked again after the next commit
+            return
+        if not job.count:
+            self._branches.learn(made.choices, job.until)
+        elif not self._goes_on(job, made.ids, now):
+            self._branches.grown(made)
+        else:  # a commit has made this branch the belief meanwhile
+            self._branches.learn(made.choices, len(self.belief))
+            self.figures.draft_tokens_made += len(made.ids)
+        self._next_job(now)
+
+    def _goes_on(self, job: DraftJob | BranchJob, ids: Sequence[int], now: float) -> bool:
+        """The drafter went on from the job's base; True if that is what the belief is (still, or by now)."""
+        self._held = [*job.base, *ids]
+        if self.belief != list(job.base):
+            return False
+        self.belief, self._silent = list(self._held), not ids
+        self._lessons.compare(self.belief, self.committed)
         if self._consistent and len(self.belief) > len(self.committed):
             self.figures.provisional(now)
             self._send_draft(now)
         self._show()
-        if not ids and self.phase is Phase.ALONE:  # it has nothing more to say, and nobody else can
-            self._end(FinishReason.LENGTH, now=now)
-        self._next_job(now)
+        return True
 
     def drafter_failed(self, error: EventSpecError, now: float) -> None:
         """The drafter can't go on: the cloud decodes alone; without a cloud this is the end."""
@@ -166,29 +195,8 @@ class EdgeSession:
             self._actions.append(Tell(f"drafting stopped: {error}"))
 
     @property
-    def _agreed(self) -> int:
-        """Length of the longest common prefix of belief and committed."""
-        shorter = min(len(self.belief), len(self.committed))
-        if self.belief[:shorter] == self.committed[:shorter]:
-            return shorter
-        return next(i for i in range(shorter) if self.belief[i] != self.committed[i])
-
-    @property
     def _consistent(self) -> bool:
         return self.belief[: len(self.committed)] == self.committed
-
-    def _compare(self) -> bool:
-        """Learn how right the drafter was about what is committed now; False if it was wrong."""
-        if self.belief[: self._compared] != self.committed[: self._compared]:
-            return True  # it is about an answer that is known to be wrong
-        for position in range(self._compared, min(len(self.belief), len(self.committed))):
-            right = self.belief[position] == self.committed[position]
-            self.length.estimates.checked_token(position - self._run_start, right)  # of its own ids, travelling or not
-            self._compared = position + 1
-            if not right:
-                self._run_start = position + 1
-                return False
-        return True
 
     def _next_job(self, now: float) -> None:
         wanted = self.settings.drafts or self.phase is Phase.ALONE
@@ -196,19 +204,45 @@ class EdgeSession:
             return
         if self.phase is Phase.ALONE and self._finish_alone(now):
             return
-        if self._consistent:
-            if self._silent and self.phase is not Phase.ALONE:
-                return  # until a commit says something else
-            position, base = len(self.belief), tuple(self.belief)
-        else:
-            position, base = self._agreed, tuple(self.committed)
-        count = self._room(base)
-        if count > 0:
-            self.figures.rollbacks += position < len(self.belief)
-            if not self._consistent:
-                self._compared = len(self.committed)  # the drafter is told
-            self._job, self._job_began = DraftJob(position, base[position:], count, base), now
-            self._actions.append(self._job)
+        base = tuple(self.belief if self._consistent else self.committed)
+        silent = self._consistent and self._silent and self.phase is not Phase.ALONE  # until a commit says otherwise
+        count = 0 if silent else self._room(base)
+        if count <= 0:
+            self._branch_off()
+            return
+        if not self._consistent:
+            self.figures.rollbacks += common(self.belief, base) < len(self.belief)
+            self.belief = list(base)
+            self._lessons.told(len(base))
+            self._branches.forget()
+        position = common(self._held, base)
+        self._job, self._job_began = DraftJob(position, base[position:], count, base), now
+        self._actions.append(self._job)
+
+    def _branch_off(self) -> None:
+        """Nothing is left to draft along the belief: what might come in its place?"""
+        known, line = len(self.committed), self.belief
+        if not self._branches.alternatives or self.length.off or self.phase is Phase.ALONE:
+            return
+        if not self._consistent or len(line) <= known:
+            return
+        job = self._branches.job(self._held, line, known, self._lessons.rates(), self.length.length)
+        if job is not None:
+            self._job = job
+            self._actions.append(job)
+
+    def _switch(self) -> None:
+        """The belief is wrong: go on along the branch that has what was committed, if there is one."""
+        found = self._branches.switch(self.belief, self.committed)
+        self.figures.met_branch(found is not None)
+        if found is None:
+            return
+        ready = max(0, len(found) - len(self.committed))
+        self.figures.draft_tokens_made += len(found) - common(found, self.belief) - 1
+        self.figures.rollbacks += 1
+        self.length.estimates.branching.hit(ready)
+        self.belief, self._silent = found, False
+        self._lessons.compare(self.belief, self.committed)
 
     def _room(self, base: Sequence[int]) -> int:
         if self._complete(base) is not None:
@@ -362,7 +396,7 @@ class EdgeSession:
             return
         useful, begun = self._consistent, len(self.belief) > len(self.committed) or self._job is not None
         self.committed.extend(fresh)
-        right = self._compare()
+        right = self._lessons.compare(self.belief, self.committed)
         if useful and begun and (not right or len(self.belief) >= len(self.committed)):
             self.figures.met_ahead(right)
         keeps = self.book is None or self.book.kept(len(self.sent))
@@ -372,15 +406,19 @@ class EdgeSession:
         self._credit(commit.draft_limit)
         self._attempts = self._fruitless = 0
         self._learn(commit, len(fresh), now)
+        if not right and self._branches.alternatives:
+            self._switch()
         if self._consistent:
             self._send_draft(now)
+        if isinstance(self._job, BranchJob) and self.belief != list(self._job.base) and self._room(self.belief) > 0:
+            self.length.estimates.branching.held_up()
         self._show()
         self._next_job(now)
 
     def _learn(self, commit: Commit, fresh: int, now: float) -> None:
         estimates, timings = self.length.estimates, commit.timings
         if self.book is not None:
-            self._learn_of_states(commit)
+            self._lessons.of_states(commit, self._form)
         if self.figures.first_commit_at is not None and timings.forward_us:  # the first one's pass took the prompt in
             estimates.passed(commit.drafted, commit.waiting, timings.forward_us / 1e6)
         trip_s = self.figures.commit(commit, fresh, now)
@@ -388,13 +426,6 @@ class EdgeSession:
             estimates.round_trip(trip_s, self._form)
         self.length.learn(commit)
         self.figures.commits_off += self.length.off
-
-    def _learn_of_states(self, commit: Commit) -> None:
-        """How right the drafts were that the cloud made of states."""
-        for offset in range(min(commit.accepted + 1, commit.drafted)):
-            position, right = commit.start_position + offset, offset < commit.accepted
-            self.length.estimates.checked_token(max(0, position - self._states_run), right, self._form)
-            self._states_run = self._states_run if right else position + 1
 
     def _finished(self, message: Finished, now: float) -> None:
         if message.length != len(self.committed) and message.reason is not FinishReason.CANCELLED:
@@ -501,7 +532,7 @@ class EdgeSession:
 
     def _take_stock(self) -> None:
         estimates, figures = self.length.estimates, self.figures
-        figures.pass_s = estimates.pass_s
+        figures.pass_s, figures.branches = estimates.pass_s, self._branches.made
         if self.committed:
             ready, first = figures.drafter_ready_at, figures.first_commit_at
             estimates.answered(len(self.committed), first - ready if first is not None and ready is not None else None)

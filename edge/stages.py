@@ -11,7 +11,9 @@ from typing import Any
 
 from common.padding import Padding
 from common.replay import StageTimes
-from edge.worker import Drafting
+from edge.actions import BranchJob
+from edge.branches import Branched
+from edge.worker import Branching, Drafting
 
 _KEPT = 200  # spans of one name: a long answer's report stays small
 
@@ -102,6 +104,17 @@ class StagedDrafter:
         if ids:
             self._ready = 0
         return ids
+
+    def branch(self, job: BranchJob) -> Branched:
+        """What a drafter that would idle does: a `branch` span for each token, none for a mere question."""
+        assert isinstance(self._inner, Branching)
+        if not job.count:
+            return self._inner.branch(job)
+        with self._stages.span("branch") as plan:
+            made = self._inner.branch(job)
+            if self._times is not None:
+                plan.ms = self._times.draft_ms(len(made.ids))
+        return made
 
     def commit(self, position: int, ids: Sequence[int]) -> None:
         """The answer from `position` on is `ids`."""

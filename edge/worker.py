@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from edge.actions import DraftJob
+from edge.actions import BranchJob, DraftJob
+from edge.branches import Branched
 from edge.forms import StateRows
 
 T = TypeVar("T")
@@ -36,6 +37,14 @@ class StateSource(Protocol):
 
 
 @runtime_checkable
+class Branching(Protocol):
+    """A drafter that can say what else it could have said, and go on from there."""
+
+    def branch(self, job: BranchJob) -> Branched:
+        """Go to where the job says, draft what it says, and tell of the positions that it names."""
+
+
+@runtime_checkable
 class Learns(Protocol):
     """A drafter that learns from answers (`edge.distilling.LearningDrafter`)."""
 
@@ -56,10 +65,20 @@ class DraftingThread:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drafter")
+        self._under_way = 0
+
+    @property
+    def busy(self) -> bool:
+        """Somebody's work is being done, or waits."""
+        return self._under_way > 0
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
         """Run `work` in the thread; returns its result or raises its error."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+        finally:
+            self._under_way -= 1
 
     async def draft(self, drafter: Drafting, job: DraftJob) -> Drafted:
         """Do a job: roll back or fast-forward if it says so, then draft."""

@@ -18,7 +18,8 @@ from cloud.engine_limits import EngineLimits
 from cloud.messages import Frames, Park
 from common.errors import LinkError
 from common.types import Close, Draft, DrafterInfo, Open, Pace, SamplingParams
-from edge.actions import Action, Connect, Done, DraftJob, Send, SendVideo
+from edge.actions import Action, BranchJob, Connect, Done, DraftJob, Send, SendVideo
+from edge.branches import Branched, Choice
 from edge.controller import DraftLength
 from edge.session import EdgeSession, Phase, SessionSettings
 from tests.fakes import EOS, VIDEO_FRAMES, FakeRunner, next_token, prompt_tokens
@@ -170,6 +171,8 @@ class Simulation:
                 self.at(self.now + 0.02, lambda: self._video_arrives(client, stream))
             case DraftJob():
                 self.at(self.now + 0.002 * action.count, lambda: self._drafted(client, action))
+            case BranchJob():
+                self.at(self.now + 0.002 * action.count, lambda: self._branched(client, action))
             case Done():
                 client.done = action
 
@@ -188,6 +191,27 @@ class Simulation:
         self._tell(client, lambda: client.session.connected(self.now))
 
     def _drafted(self, client: Client, job: DraftJob) -> None:
+        ids = self._draft(client, job)
+        self._tell(client, lambda: client.session.drafted(ids, self.now))
+
+    def _branched(self, client: Client, job: BranchJob) -> None:
+        """Sometimes the thread is busy; where it drafts, the truth is often among the other words."""
+        if self.rng.random() < 0.1:
+            self._tell(client, lambda: client.session.branched(None, self.now))
+            return
+        ids = self._draft(client, job)
+        places = [place for place in range(job.first, job.until) if self.rng.random() < 0.9]
+        choices = {place: self._choice(client, place, job.alternatives) for place in places}
+        self._tell(client, lambda: client.session.branched(Branched(tuple(ids), choices), self.now))
+
+    def _choice(self, client: Client, place: int, alternatives: int) -> Choice:
+        own, before = client.answer[place], client.answer[:place]
+        words = [right(client.prompt, before, self.rng), EOS, *range(3, 9)]
+        others = [word for word in dict.fromkeys(words) if word != own][:alternatives]
+        sure = 0.3 + 0.7 * self.rng.random()
+        return Choice((own, *others), (sure, *[(1 - sure) / (2 + i) for i in range(len(others))]))
+
+    def _draft(self, client: Client, job: DraftJob | BranchJob) -> list[int]:
         if job.tokens:
             client.answer[job.position :] = job.tokens
         assert client.answer == list(job.base), "the drafter isn't where the session believes it is"
@@ -195,7 +219,7 @@ class Simulation:
         while len(ids) < job.count and not (ids and ids[-1] == EOS):
             ids.append(client.guess(client.prompt, [*client.answer, *ids], self.rng))
         client.answer += ids
-        self._tell(client, lambda: client.session.drafted(ids, self.now))
+        return ids
 
     # --------------------------------------------------------------------------------------------- the network
 

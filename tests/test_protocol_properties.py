@@ -56,6 +56,8 @@ def test_answer_equals_target_alone(drafter: str, pace: Pace) -> None:
     losses=st.lists(st.floats(0.01, 1.5), max_size=3),
     deaths=st.lists(st.floats(0.01, 1.5), max_size=2),
     temperature=st.sampled_from([0.0, 1.0]),
+    branches=st.integers(0, 4),
+    ahead=st.integers(2, 16),
 )
 def test_nothing_changes_the_answer(
     seed: int,
@@ -70,6 +72,8 @@ def test_nothing_changes_the_answer(
     losses: list[float],
     deaths: list[float],
     temperature: float,
+    branches: int,
+    ahead: int,
 ) -> None:
     network = Network(delay, jitter, duplicate, tuple(losses), tuple(deaths))
     limits = EngineLimits(max_draft=5, budget=Budget(prompt_chunk=chunk))
@@ -83,6 +87,7 @@ def test_nothing_changes_the_answer(
             max_tokens=1 + (seed + 13 * index) % 60,
             sampling=SamplingParams(temperature, seed=seed),
             start=0.03 * index,
+            settings=SessionSettings(branches=branches, max_ahead=ahead),
         )
     simulation.run()
     check(simulation)
@@ -106,6 +111,23 @@ def test_wrong_drafter_is_rolled_back() -> None:
     check(simulation)
     assert client.session.figures.accepted == 0
     assert client.session.figures.rollbacks > 0
+
+
+def test_branches_that_have_what_was_committed_are_gone_on_with() -> None:
+    """An idle drafter that is wrong now and then: its branches are hit, and its drafts there are accepted."""
+    totals = {}
+    for branches in (0, 3):
+        simulation = Simulation(network=Network(delay=0.05), seed=3)
+        settings = SessionSettings(branches=branches, max_ahead=8)
+        asked = [simulation.ask(f"what {i}?", pace=Pace.PATIENT, settings=settings, max_tokens=60) for i in range(6)]
+        simulation.run()
+        check(simulation)
+        figures = [client.session.figures for client in asked]
+        hits, misses = sum(f.branch_hits for f in figures), sum(f.branch_misses for f in figures)
+        assert (hits > misses) if branches else (hits == misses == 0)
+        assert sum(f.branches for f in figures) >= hits
+        totals[branches] = sum(f.finished_at - f.started_at for f in figures)
+    assert totals[3] < totals[0]
 
 
 def test_cloud_only_needs_no_drafter() -> None:

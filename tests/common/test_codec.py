@@ -213,6 +213,7 @@ ASKS = st.builds(
     window_start_us=U64,
     watch=TEXT,
     video_codec=TEXT,
+    branches=st.none() | U32,
 )
 WATCHES = st.builds(
     WatchRequest,

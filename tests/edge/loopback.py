@@ -15,6 +15,8 @@ from common.errors import EngineDeadError, EventSpecError, LinkError
 from common.failures import failure_of
 from common.types import Close, CloudMessage, EdgeMessage, Open, SamplingParams, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
+from edge.actions import BranchJob
+from edge.branches import Branched, Choice
 from edge.link import Packets
 from tests.fakes import EOS, VIDEO_FRAMES, FakeRunner, next_token, prompt_tokens
 from tests.local_engine import LocalEngine
@@ -168,6 +170,7 @@ class FakeDrafter:
         self.fail_at = fail_at
         self.error = error or RuntimeError("CUDA out of memory")
         self.closed = False
+        self.branch_jobs = 0
         self.threads: set[str] = set()
 
     def prefill(self, prompt_ids: Any, frames: Any) -> None:
@@ -186,6 +189,21 @@ class FakeDrafter:
     def commit(self, position: int, ids: Sequence[int]) -> None:
         self.threads.add(threading.current_thread().name)
         self.answer[position:] = ids
+
+    def branch(self, job: BranchJob) -> Branched:
+        if job.tokens:
+            self.commit(job.position, job.tokens)
+        ids = self.draft(job.count) if job.count else []
+        self.branch_jobs += 1
+        places = range(job.first, min(job.until, len(self.answer)))
+        return Branched(tuple(ids), {place: self._choice(place, job.alternatives) for place in places})
+
+    def _choice(self, place: int, alternatives: int) -> Choice:
+        """The truth comes second wherever it isn't the own choice; it knows where it is wrong."""
+        own, truth = self.answer[place], right(self._prompt, self.answer[:place])
+        others = [word for word in (truth, 3, 4, 5) if word != own][:alternatives]
+        sure = 0.99 if own == truth else 0.4
+        return Choice((own, *others), (sure, *[(1 - sure) / 2 ** (i + 1) for i in range(len(others))]))
 
     def close(self) -> None:
         self.threads.add(threading.current_thread().name)

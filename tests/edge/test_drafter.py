@@ -1,5 +1,6 @@
 """The drafter: what it drafts is the model's choice, and going back is the same as starting again."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from common.errors import MismatchError, PromptError, SessionError
 from common.sampling import choose
 from common.types import SamplingParams
+from edge.actions import BranchJob
 from edge.drafter import Drafter
 from edge.eventgpt import EventGPT
 from tests.edge.eventgpt_samples import PROMPT, event_frames, small_model
@@ -247,3 +249,69 @@ def test_it_says_when_it_has_no_prompt_or_was_closed(model: EventGPT, drafter: D
     for use in (lambda: drafter.draft(1), lambda: drafter.prefill(PROMPT, event_frames())):
         with pytest.raises(SessionError):
             use()
+
+
+def grow(drafter: Drafter, position: int, token: int, count: int) -> list[int]:
+    """Go off another way, token by token, as a session has it done."""
+    found: list[int] = []
+    for _ in range(count):
+        end = position + 1 + len(found)
+        tokens = () if found else (token,)
+        job = BranchJob(end - len(tokens), tokens, 1, (*drafter.answer[:position], token, *found), end, end + 1, 3)
+        found += drafter.branch(job).ids
+    return found
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+@settings(max_examples=25, deadline=None)
+@given(
+    branches=st.lists(st.tuples(st.integers(0, 5), st.integers(3, 119), st.integers(1, 4)), max_size=4),
+    accepted=st.integers(0, 6),
+    told=st.lists(st.integers(3, 119), max_size=2),
+)
+def test_branches_leave_no_trace_on_the_line(
+    sampling: SamplingParams, branches: list[tuple[int, int, int]], accepted: int, told: list[int]
+) -> None:
+    model, features = shared_model(), shared_features()
+    drafter, other = Drafter(model, sampling=sampling), Drafter(model, sampling=sampling)
+    for made in (drafter, other):
+        made.prefill(PROMPT, features=features)
+        made.draft(6)
+    line = drafter.answer
+    for position, token, count in branches:
+        drafter.commit(0, line)
+        ids = grow(drafter, position, token, count)
+        assert ids == recomputed(model, features, [*line[:position], token], count, sampling)[0]
+    for made in (drafter, other):
+        made.commit(0, line)
+        made.commit(accepted, told)
+    assert drafter.draft(4) == other.draft(4)
+    torch.testing.assert_close(drafter.hidden_states, other.hidden_states, rtol=1e-4, atol=1e-4)
+    assert drafter.answer == other.answer
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
+def test_it_says_what_else_it_could_have_said(
+    model: EventGPT, frames: list[NDArray[np.uint8]], sampling: SamplingParams
+) -> None:
+    drafter = Drafter(model, sampling=sampling)
+    drafter.prefill(PROMPT, frames)
+    ids = drafter.draft(5)
+    made = drafter.branch(BranchJob(5, (), 0, tuple(ids), 1, 4, 3))
+    assert (made.ids, sorted(made.choices)) == ((), [1, 2, 3])
+    features = model.encode(frames)
+    for place, choice in made.choices.items():
+        assert choice.ids[0] == ids[place]
+        assert len(set(choice.ids)) == len(choice.ids) == 4
+        assert list(choice.chances) == sorted(choice.chances, reverse=True)
+        assert 0 < sum(choice.chances) <= 1 + 1e-6
+        embeddings = model.splice([*PROMPT, *ids[:place]], features)
+        states = model.model(inputs_embeds=embeddings, use_cache=False).last_hidden_state[0]
+        logits = model.lm_head(states[-1:])[:, : model.vocab_size]
+        for earlier, later in itertools.pairwise(choice.ids):  # each is the choice once those before it can't be chosen
+            logits[:, earlier] = -torch.inf
+            assert choose(logits, sampling, [place]) == [later]
+    assert drafter.draft(2) == recomputed(model, features, ids, 2, sampling)[0]
+    drafter.commit(2, [(ids[2] + 1) % 120, 7])
+    again = drafter.branch(BranchJob(4, (), 0, drafter.answer, 0, 9, 3))
+    assert sorted(again.choices) == [0]  # told before, or about another answer

@@ -133,6 +133,28 @@ async def test_the_answer_is_the_targets(link: LoopLink, thread: DraftingThread,
     assert figures.downlink_bytes > 0
 
 
+@pytest.mark.parametrize("busy", [False, True])
+async def test_branches_are_drafted_while_the_thread_has_nothing_else_to_do(
+    link: LoopLink, thread: DraftingThread, busy: bool
+) -> None:
+    link.engine.waits_for_draft = True
+    asker = Asker(link, thread, pace=Pace.PATIENT, branches=2, max_ahead=4)
+    others: asyncio.Task[None] | None = None
+    if busy:  # somebody else's work waits all the time
+
+        async def more() -> None:
+            while True:
+                await thread.run(time.sleep, 0.0005)
+
+        others = asyncio.create_task(more())
+        await asyncio.sleep(0)
+    assert await asker.run() == truth()
+    if others is not None:
+        others.cancel()
+    assert (asker.drafter.branch_jobs > 0) is not busy
+    assert asker.session.figures.branch_misses + asker.session.figures.branch_hits > 0
+
+
 async def test_committed_text_only_grows_and_provisional_text_comes_first(
     link: LoopLink, thread: DraftingThread
 ) -> None:

@@ -21,7 +21,7 @@ MODE_EDGE_ONLY: Mode
 MODE_EDGE_VISION: Mode
 
 class AskRequest(_message.Message):
-    __slots__ = ("question", "events_path", "video_path", "mode", "sampling", "max_tokens", "pace", "patience_ms", "draft_length", "window_start_us", "watch", "video_codec", "answer_id")
+    __slots__ = ("question", "events_path", "video_path", "mode", "sampling", "max_tokens", "pace", "patience_ms", "draft_length", "window_start_us", "watch", "video_codec", "branches", "answer_id")
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     EVENTS_PATH_FIELD_NUMBER: _ClassVar[int]
     VIDEO_PATH_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,7 @@ class AskRequest(_message.Message):
     WINDOW_START_US_FIELD_NUMBER: _ClassVar[int]
     WATCH_FIELD_NUMBER: _ClassVar[int]
     VIDEO_CODEC_FIELD_NUMBER: _ClassVar[int]
+    BRANCHES_FIELD_NUMBER: _ClassVar[int]
     ANSWER_ID_FIELD_NUMBER: _ClassVar[int]
     question: str
     events_path: str
@@ -47,8 +48,9 @@ class AskRequest(_message.Message):
     window_start_us: int
     watch: str
     video_codec: str
+    branches: int
     answer_id: str
-    def __init__(self, question: _Optional[str] = ..., events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., sampling: _Optional[_Union[_speculation_pb2.SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[_speculation_pb2.Pace, str]] = ..., patience_ms: _Optional[int] = ..., draft_length: _Optional[int] = ..., window_start_us: _Optional[int] = ..., watch: _Optional[str] = ..., video_codec: _Optional[str] = ..., answer_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, question: _Optional[str] = ..., events_path: _Optional[str] = ..., video_path: _Optional[str] = ..., mode: _Optional[_Union[Mode, str]] = ..., sampling: _Optional[_Union[_speculation_pb2.SamplingParams, _Mapping]] = ..., max_tokens: _Optional[int] = ..., pace: _Optional[_Union[_speculation_pb2.Pace, str]] = ..., patience_ms: _Optional[int] = ..., draft_length: _Optional[int] = ..., window_start_us: _Optional[int] = ..., watch: _Optional[str] = ..., video_codec: _Optional[str] = ..., branches: _Optional[int] = ..., answer_id: _Optional[str] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("events_path", "video_path", "realtime", "window_start_us", "live", "window_us", "stride_us", "loop", "video_codec")
