@@ -131,7 +131,7 @@ class SpeculationService:
         opening = _of(principal, first)
         in_session(first.session_id)
         stream = self._streams.attach(opening)
-        reader = asyncio.create_task(self._read(requests, stream, opening))
+        reader = asyncio.create_task(self._read(requests, stream, opening, first))
         try:
             named = first.session_id == opening.session_id
             while (data := await stream.outbox.get()) is not None:
@@ -185,7 +185,7 @@ class SpeculationService:
             self._admission.strike(principal.client, time.monotonic())
             raise
 
-    async def _read(self, requests: AsyncIterator[bytes], stream: SessionStream, opening: Open) -> None:
+    async def _read(self, requests: AsyncIterator[bytes], stream: SessionStream, opening: Open, first: Open) -> None:
         try:
             await self._engine.send(stream.session_id, opening)
             await self._streams.announce(stream)
@@ -194,6 +194,8 @@ class SpeculationService:
                 if (wait := pace.take(1, time.monotonic())) > 0:
                     await asyncio.sleep(wait)
                 message = self._decoded(data)
+                if message == first:
+                    continue  # it came twice
                 if isinstance(message, Open):
                     raise MessageError("a second Open on one stream")
                 if isinstance(message, Draft):

@@ -94,6 +94,11 @@ class Channel:
         took, self._in_vain = self._clock() - began, 0
         self._trip_s = min(took, self._trip_s) if self._trip_s else took
 
+    def answered(self, took_s: float) -> None:
+        """A call on the current connection had its first answer: a cloud that is as quick as that isn't a slow one."""
+        if took_s < _ANSWER_S:
+            self._in_vain = 0
+
     async def give_up(self, channel: grpc.aio.Channel) -> None:
         """End a channel, and every call on it; if it is the current one, the next call begins with a new one."""
         if self._current is channel:

@@ -76,11 +76,24 @@ class Link(Protocol):
 
 
 class GrpcStream:
-    """A `Speculate` call. `sealed`: messages bear checksums, ours always, the cloud's if its metadata says so."""
+    """A `Speculate` call.
 
-    def __init__(self, call: Any, *, sealed: bool = False, check: Callable[[], Awaitable[None]] | None = None) -> None:
+    `sealed`: messages bear checksums, ours always, the cloud's if its metadata says so. `check`: asks for a sign of
+    life, when there is silence. `answered` hears after how many seconds the first message came.
+    """
+
+    def __init__(
+        self,
+        call: Any,
+        *,
+        sealed: bool = False,
+        check: Callable[[], Awaitable[None]] | None = None,
+        answered: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._call = call
         self._check = check
+        self._answered: Callable[[float], None] | None = answered
+        self._began = time.monotonic()
         self._answering = False
         self._sealed = sealed
         self._theirs: bool | None = None if sealed else False
@@ -112,6 +125,9 @@ class GrpcStream:
                     raise LinkError(f"no token for {_MUTE_S:.0f} s")
         data = await _result(self._reading)
         self._reading = None
+        if self._answered is not None:
+            self._answered(time.monotonic() - self._began)
+            self._answered = None
         return data
 
     async def send(self, message: EdgeMessage) -> int:
@@ -226,7 +242,7 @@ class GrpcLink:
         """Open a stream."""
         await self._drafts.connected()
         call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata(METADATA))
-        return GrpcStream(call, sealed=True, check=self._check)
+        return GrpcStream(call, sealed=True, check=self._check, answered=self._drafts.answered)
 
     async def _check(self) -> None:
         """A sign of life over the drafts' connection, and at the same time over one that an upload waits on.
@@ -297,10 +313,11 @@ class GrpcLink:
     async def _converse(self, messages: AsyncIterator[bytes], stream: VideoInFlight) -> None:
         """One call of an upload."""
         stream_video = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")
-        call = stream_video(messages, metadata=self._metadata(METADATA))
+        began, call = time.monotonic(), stream_video(messages, metadata=self._metadata(METADATA))
         self._uploads += 1
         try:
             async for reply in self._watched(call):
+                self._video.answered(time.monotonic() - began)
                 theirs = is_sealed(await call.initial_metadata())
                 received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)
                 if received is not None:

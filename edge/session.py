@@ -320,8 +320,8 @@ class EdgeSession:
             self._send_draft(now)
 
     def received(self, message: CloudMessage, now: float) -> None:
-        """A message from the cloud."""
-        if self.phase in (Phase.ALONE, Phase.DONE):
+        """A message from the cloud; what a lost stream still brings is nobody's."""
+        if self._connect_pending or self.phase in (Phase.ALONE, Phase.DONE):
             return
         match message:
             case Opened():

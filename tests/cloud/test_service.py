@@ -327,7 +327,7 @@ async def test_no_room(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
 @pytest.mark.parametrize(
     ("words", "bad"),
     [
-        ("a second Open", opening()),
+        ("a second Open", opening(max_tokens=7)),
         ("a second Open", opening(epoch=1, committed=(5,))),
         ("the bytes don't parse", b"\x0a\xff"),
         ("empty", b""),
@@ -352,6 +352,14 @@ async def test_a_bad_later_message_ends_its_session_only(
     await served.send_video(whole(clip, "session-1"))
     await good.hear_until(Finished)
     assert good.answer == TRUTH
+
+
+async def test_an_open_that_comes_twice_is_one(served: Cloud, clip: Clip) -> None:
+    peer = await served.opened()
+    await peer.say(opening())
+    await served.send_video(whole(clip))
+    await peer.hear_until(Finished)
+    assert peer.answer == TRUTH
 
 
 async def test_an_alien_draft_is_dropped(served: Cloud, clip: Clip) -> None:

@@ -119,6 +119,27 @@ async def test_an_upload_on_a_dead_line_is_begun_again_as_soon_as_the_stream(
         assert time.monotonic() - struck < 4.0  # 0.5 s of silence, 1.5 s for a sign of life; by itself it takes 5 s
 
 
+async def test_the_third_outage_is_noticed_as_soon_as_the_first(
+    monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread
+) -> None:
+    """Who is silent twice may be slow, and is given longer; who was quick in between isn't slow."""
+    async with relayed(monkeypatch) as (engine, link, relay):
+        for _ in range(3):
+            asker = Asker(link, thread, max_ahead=4, give_up_after=40.0)
+            asker.runner._video = Video(clip.header, clip.packets)
+            engine.hold_at = engine.engine.stats.committed + 5
+            struck = 0.0
+
+            def strike() -> None:
+                nonlocal struck
+                assert relay.strike({"do": "half_open"})
+                struck = time.monotonic()
+                engine.release()
+
+            assert await asker.run(strike, at=3) == truth()
+            assert time.monotonic() - struck < 3.5
+
+
 async def test_a_stream_that_is_mute_on_a_line_that_lives_is_replaced(
     monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread
 ) -> None:

@@ -121,6 +121,16 @@ def test_drafts_of_a_resume_wait_for_the_cloud_to_say_where_it_is() -> None:
     assert drafts(shell.hear(Opened("session-0", 20, 16))) == [Draft(1, 1, 0, prefix_hash([]), (5, 6, 7, 8))]
 
 
+def test_what_a_lost_stream_still_brings_opens_nothing() -> None:
+    shell = Shell()
+    shell.stream()
+    shell.tell("link_lost", LinkError("gone"))
+    assert shell.hear(Opened("session-0", 20, 16)) == []
+    assert shell.phase() is Phase.LOST
+    assert drafts(shell.tell("drafted", [5, 6, 7, 8])) == []  # it would be the next stream's first message
+    assert isinstance(only(shell.tell("connected"), Send)[0].message, Open)
+
+
 def test_a_drafter_with_nothing_to_say_is_asked_again_after_the_next_commit(shell: Shell) -> None:
     assert only(shell.tell("drafted", []), DraftJob) == []  # it would be asked for ever
     assert only(shell.commit([5]), DraftJob) == [DraftJob(0, (5,), 4, (5,))]
