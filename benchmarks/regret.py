@@ -4,6 +4,9 @@ At every point of a grid (stage times, drafter, link, ingest) the same questions
 (draft length times pace, and no drafts at all) and with the controller, each with an edge of its own. The controller
 has to learn the point from its own answers; the first few don't count, for nobody. Bars: its median total time at most
 3 % above the best setting's, and at most 1.03 times that of the cloud alone.
+
+With `branches`, the controller's questions are asked once more with outcome branches (`edge/branches.py`), which
+must not make it slower.
 """
 
 from __future__ import annotations
@@ -78,6 +81,7 @@ class Load:
     tokens: int = 32
     video_bytes: int = 500_000
     max_ahead: int = 16
+    branches: int = 0
     patience_ms: int = 200
     seed: int = 0
 
@@ -90,6 +94,9 @@ class Regret:
         best: the best fixed setting, `off` for none.
         regret: the controller's median over the best one's, less one; `mean_regret` of means.
         against_alone: the controller's median over that of the cloud alone.
+        branches_ms: the controller's median with outcome branches; `branches_mean`: its mean time over that without;
+            `branch_hits` of `branch_hits + branch_misses` mistakes found one that went on from the correction. None
+            if it wasn't asked for.
         gain: what the reports say of the speed-up, in the median; `off_share`: of the commits while drafting was off.
     """
 
@@ -105,6 +112,10 @@ class Regret:
     off_share: float
     pace: str
     totals_ms: dict[str, float]
+    branches_ms: float | None = None
+    branches_mean: float | None = None
+    branch_hits: int = 0
+    branch_misses: int = 0
 
     @property
     def reached(self) -> bool:
@@ -150,8 +161,10 @@ def measure_point(point: Point, load: Load) -> Regret:
     """One point, all settings."""
     on = _deployment(point, load)
     fixed = {name: _totals(_run(on, mode, load)) for name, mode in settings(load).items()}
-    reports = _run(on, replace(AUTO, patience_ms=load.patience_ms), load)
+    auto = replace(AUTO, patience_ms=load.patience_ms)
+    reports = _run(on, auto, load)
     totals = _totals(reports)
+    branched = _run(on, replace(auto, branches=load.branches), load) if load.branches else []
     best = min(fixed, key=lambda name: median(fixed[name]))
     alone = median(fixed["off"])
     gains = [report["speculation_gain"] for report in reports if report["speculation_gain"] is not None]
@@ -168,7 +181,16 @@ def measure_point(point: Point, load: Load) -> Regret:
         off_share=mean(report["drafting_off_share"] for report in reports),
         pace=mode_of(report["pace"] for report in reports),
         totals_ms={name: median(times) for name, times in fixed.items()},
+        branches_ms=median(_totals(branched)) if branched else None,
+        branches_mean=mean(_totals(branched)) / mean(totals) if branched else None,
+        branch_hits=sum(report["branch_hits"] for report in branched),
+        branch_misses=sum(report["branch_misses"] for report in branched),
     )
+
+
+def reports_of(point: Point, mode: Mode, load: Load) -> list[dict[str, Any]]:
+    """The reports of the answers that count, in order, with one mode at one point."""
+    return _run(_deployment(point, load), mode, load)
 
 
 def _deployment(point: Point, load: Load) -> Deployment:

@@ -33,6 +33,9 @@ def regret(
     answers: Annotated[int, typer.Option(min=2, help="Questions a setting, the first eight not counted.")] = 32,
     tokens: Annotated[int, typer.Option(min=2, help="Mean length of an answer.")] = 32,
     max_ahead: Annotated[int, typer.Option(min=1, help="Drafted tokens beyond the committed ones.")] = 16,
+    branches: Annotated[
+        int, typer.Option(min=0, help="Also ask the controller with outcome branches: words tried at a place.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Decides everything that is drawn.")] = 0,
     as_json: JsonOption = False,
     out: OutOption = None,
@@ -45,7 +48,15 @@ def regret(
     if ingest not in _INGESTS:
         raise SettingsError(f"--ingest is one of {', '.join(_INGESTS)}, not {ingest}")
     chances = read_acceptance(acceptance or str(shipped_clips().parent / "figures.json"))
-    load = Load(chances, answers=answers, warm_up=min(8, answers // 2), tokens=tokens, max_ahead=max_ahead, seed=seed)
+    load = Load(
+        chances,
+        answers=answers,
+        warm_up=min(8, answers // 2),
+        tokens=tokens,
+        max_ahead=max_ahead,
+        branches=branches,
+        seed=seed,
+    )
     points = grid(replay or default_profiles(), _numbers(rtt, "--rtt"), _numbers(uplink, "--uplink"), _INGESTS[ingest])
     found = measure(points, load, lambda one: typer.echo(_line(one), err=True))
     values = {
@@ -54,6 +65,7 @@ def regret(
         "answers": answers,
         "tokens": tokens,
         "max_ahead": max_ahead,
+        "branches": branches,
         "seed": seed,
         "points": [one.as_dict() for one in found],
     }
@@ -82,6 +94,11 @@ def _line(one: Regret) -> str:
     return f"{where}: {one.regret * 100:+.1f} % of {one.best}"
 
 
+def _hit_rate(one: Regret) -> str:
+    asked = one.branch_hits + one.branch_misses
+    return f"{one.branch_hits / asked:.0%}" if asked else "-"
+
+
 def _print(found: Sequence[Regret]) -> None:
     from rich import box
     from rich.table import Table
@@ -99,7 +116,7 @@ def _print(found: Sequence[Regret]) -> None:
         "best\nms",
         "controller\nms",
     )
-    for name in (*names, "regret", "of\nmeans", "pace", "off", "said\ngain", ""):
+    for name in (*names, "regret", "of\nmeans", "with\nbranches", "hit", "pace", "off", "said\ngain", ""):
         table.add_column(name, justify="left" if name in ("profile", "ingest", "best\nsetting", "pace") else "right")
     for one in found:
         p = one.point
@@ -114,6 +131,8 @@ def _print(found: Sequence[Regret]) -> None:
             f"{one.controller_ms:.0f}",
             f"{one.regret * 100:+.1f} %",
             f"{one.mean_regret * 100:+.1f} %",
+            f"{(one.branches_mean - 1) * 100:+.1f} %" if one.branches_mean is not None else "-",
+            _hit_rate(one),
             one.pace,
             percent(one.off_share),
             f"{one.gain:.2f}" if one.gain is not None else "-",

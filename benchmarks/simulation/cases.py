@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cloud.video import sampled_indices
+from edge.branches import Choice
 
 EOS = 2
 FIRST_WORD = 3
@@ -26,7 +27,8 @@ class Case:
 
     `guesses` are the drafter's, each after the true tokens before it; None if they are to be drawn. `paths` say how the
     drafter goes on by itself from a wrong guess, that guess first, by its position. `places` are the shares of the
-    video after which each of the target's frames is decoded.
+    video after which each of the target's frames is decoded. `choices` say what else the drafter could have said
+    where it guesses; None if they are to be drawn.
     """
 
     clip: str
@@ -37,6 +39,7 @@ class Case:
     guesses: tuple[int, ...] | None = None
     paths: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     places: tuple[float, ...] = EVEN
+    choices: tuple[Choice, ...] | None = None
 
 
 class Acceptance(Protocol):

@@ -18,7 +18,9 @@ from common.shipped import shipped_clips
 _MOST_CLIENTS = 100_000
 
 
-def modes_of(names: Sequence[str] | None, draft_length: int, patience_ms: int, controller: bool) -> list[Mode]:
+def modes_of(
+    names: Sequence[str] | None, draft_length: int, patience_ms: int, controller: bool, branches: int = 0
+) -> list[Mode]:
     """The modes of these names; a paradigm's name means all its modes but `tokens-auto`, as does no name at all.
 
     Raises:
@@ -37,6 +39,7 @@ def modes_of(names: Sequence[str] | None, draft_length: int, patience_ms: int, c
             mode,
             draft_length=draft_length,
             patience_ms=patience_ms,
+            branches=branches if mode.drafts else 0,
             controller=mode.controller or (controller and mode.drafts),
         )
         for mode in chosen

@@ -78,6 +78,7 @@ def simulate(
         ),
     ] = Drafting.CONTROLLER,
     max_ahead: Annotated[int, typer.Option(min=1, help="Drafted tokens beyond the committed ones.")] = 16,
+    branches: Annotated[int, typer.Option(min=0, help="Other words that an idle drafter tries at a place.")] = 0,
     patience: Annotated[int, typer.Option(min=0, max=5000, metavar="MS", help="How long tokens-patient waits.")] = 200,
     load: Annotated[float, typer.Option(min=0, metavar="MS", help="Reading a recording, beyond the profile.")] = 30.0,
     hop: Annotated[float, typer.Option(min=0, metavar="MS", help="Software's share of each message's way.")] = 1.0,
@@ -138,7 +139,7 @@ def simulate(
         tokens_per_frame=tokens_per_frame(times.target.prompt_tokens, times.video.frames),
     )
     plan = Plan(
-        modes_of(paradigm, draft_length, patience, drafting is not Drafting.HEURISTIC),
+        modes_of(paradigm, draft_length, patience, drafting is not Drafting.HEURISTIC, branches),
         client_counts(clients),
         deployment,
         questions_of(acceptance, like, deployment, tokens, round(video_kb * 1000), seed),

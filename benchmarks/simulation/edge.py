@@ -10,6 +10,7 @@ from functools import partial
 from benchmarks.simulation.cases import Case, drafted
 from benchmarks.simulation.cloud import SimulatedCloud
 from benchmarks.simulation.costs import Costs
+from benchmarks.simulation.doubts import choices_at, drawn_choices
 from benchmarks.simulation.knowledge import Knowledge
 from benchmarks.simulation.link import BulkConnection, LinkFigures, MessageStream, Pipe
 from benchmarks.simulation.modes import Mode
@@ -18,7 +19,8 @@ from benchmarks.simulation.upload import PacedUploads
 from common import codec
 from common.errors import EventSpecError
 from common.types import Close, CloudMessage, Draft, EdgeMessage, Open
-from edge.actions import Action, Connect, Done, DraftJob, Send, SendVideo
+from edge.actions import Action, BranchJob, Connect, Done, DraftJob, Send, SendVideo
+from edge.branches import Branched, Choice
 from edge.session import EdgeSession, Phase, SessionSettings
 
 _FIRST_MESSAGE = 220  # HTTP/2 headers of a call
@@ -79,11 +81,15 @@ class SimulatedAnswer:
         self._ended = ended
         self._stream = 0
         self._opened_streams = 0
+        self._choices: tuple[Choice, ...] = ()
         self._primed = True  # the drafter's first token after its prefill needs no pass
         edge.files.do(edge.costs.load, self._loaded)
 
     def _loaded(self) -> None:
         asked, edge = self.asked, self._edge
+        if asked.settings.branches:
+            case = asked.case
+            self._choices = case.choices or drawn_choices(case.truth, asked.guesses, asked.opening.session_id)
         self._drafts, pace = edge.knowledge.drafting(asked.mode, asked.settings.max_ahead)
         opening = replace(asked.opening, pace=pace)
         self.session = EdgeSession(
@@ -131,6 +137,8 @@ class SimulatedAnswer:
                 self._send_video()
             case DraftJob():
                 self._draft(action)
+            case BranchJob():
+                self._branch(action)
             case Done(error):
                 self.error = error
                 self._edge.knowledge.answered(self._drafts, self._timeline.now)
@@ -207,3 +215,16 @@ class SimulatedAnswer:
         end_ms = (self._timeline.now - self.started_at) * 1e3
         self.session.figures.stage("draft", "edge", end_ms - self._edge.costs.draft(passes) * 1e3, end_ms)
         self._tell(partial(self.session.drafted, ids))
+
+    def _branch(self, job: BranchJob) -> None:
+        if not self._edge.drafter.idle:
+            self._timeline.after(0.0, partial(self._tell, partial(self.session.branched, None)))
+            return
+        case = self.asked.case
+        ids = drafted(case, self.asked.guesses, job.base, job.count)
+        answer = [*job.base, *ids]
+        known = range(job.first, min(job.until, len(answer)))
+        choices = {place: choices_at(case, self._choices, answer, place) for place in known}
+        made = Branched(tuple(ids), choices)
+        seconds = self._edge.costs.draft(len(ids)) if job.count else 0.0
+        self._edge.drafter.do(seconds, partial(self._tell, partial(self.session.branched, made)))

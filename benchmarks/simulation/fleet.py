@@ -144,7 +144,7 @@ class Fleet:
             )
             for index in range(edges)
         ]
-        self._settings = SessionSettings(max_ahead=on.max_ahead, drafts=self.mode.drafts)
+        self._settings = SessionSettings(max_ahead=on.max_ahead, drafts=self.mode.drafts, branches=self.mode.branches)
         self._stop_at = 0.0
 
     def _link(self, index: int) -> SimulatedLink:

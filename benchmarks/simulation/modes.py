@@ -12,7 +12,7 @@ class Mode:
     """How questions are answered, in the words of results.
 
     A `draft_length` of 0 is adaptive: by the controller if `controller`, else by the simple heuristic. A `pace` of None
-    is the controller's choice.
+    is the controller's choice. `branches`: other words that an idle drafter tries at a place.
     """
 
     paradigm: str
@@ -22,6 +22,7 @@ class Mode:
     patience_ms: int = 200
     draft_length: int = 0
     controller: bool = False
+    branches: int = 0
 
     @property
     def label(self) -> str:

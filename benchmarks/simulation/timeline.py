@@ -49,6 +49,11 @@ class Workers:
         self._free = count
         self._waiting: deque[tuple[float, Call]] = deque()
 
+    @property
+    def idle(self) -> bool:
+        """Somebody is free, and nothing waits."""
+        return self._free > 0 and not self._waiting
+
     def do(self, seconds: float, then: Call) -> None:
         """Work for so long as soon as a worker is free, and call `then` at the end."""
         self._waiting.append((seconds, then))

@@ -18,6 +18,8 @@ from cloud.prompt import target_prompt
 from cloud.video import VideoDecoder
 from common.shipped import shipped_target
 from common.tokenizer import Tokenizer
+from edge.actions import BranchJob
+from edge.branches import Choice
 from edge.video import open_clip
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 _FRAMES = 8
 _AHEAD = 64  # longest wrong path
+_OTHERS = 3  # words beside each guess
 
 
 def traced(cases: Sequence[Case], clips: Path | None = None, target: Path | None = None) -> list[Case]:
@@ -41,20 +44,21 @@ def traced(cases: Sequence[Case], clips: Path | None = None, target: Path | None
 def _traced(case: Case, clip: ClipQuestion | None, tokenizer: Tokenizer, drafter: DrafterModel) -> Case:
     if clip is None:
         return case
-    guesses, paths = guesses_of(clip, case.truth, drafter)
+    guesses, paths, choices = guesses_of(clip, case.truth, drafter)
     return replace(
         case,
         text_tokens=target_prompt(case.question, tokenizer).text_length,
         guesses=guesses,
         paths=paths,
+        choices=choices,
         places=places_of(clip.video),
     )
 
 
 def guesses_of(
     clip: ClipQuestion, truth: Sequence[int], model: DrafterModel
-) -> tuple[tuple[int, ...], dict[int, tuple[int, ...]]]:
-    """The drafter's next token after each true prefix of an answer, and how it goes on after each wrong one."""
+) -> tuple[tuple[int, ...], dict[int, tuple[int, ...]], tuple[Choice, ...]]:
+    """The drafter's next token after each true prefix of an answer, how it goes on after each wrong one, its doubts."""
     from common.types import SamplingParams
     from edge.drafter import Drafter
     from edge.eventgpt.prompt import prompt_ids
@@ -69,13 +73,16 @@ def guesses_of(
     drafter.prefill(prompt, list(raster(events, frames=config.frames, canvas=canvas)))
     guesses: list[int] = []
     paths: dict[int, tuple[int, ...]] = {}
+    choices: list[Choice] = []
     for position, token in enumerate(truth):
         guesses += drafter.draft(1)
+        look = BranchJob(position + 1, (), 0, (), position, position + 1, _OTHERS)
+        choices.append(drafter.branch(look).choices[position])
         if guesses[-1] != token:
             paths[position] = (guesses[-1], *drafter.draft(_AHEAD))
         drafter.commit(position, [token])
     drafter.close()
-    return tuple(guesses), paths
+    return tuple(guesses), paths, tuple(choices)
 
 
 def places_of(video: Path) -> tuple[float, ...]:

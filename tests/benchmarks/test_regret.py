@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.regret import EQUAL_SPEEDS, Load, Point, grid, measure_point, settings, times_named
+from benchmarks.regret import EQUAL_SPEEDS, Load, Point, grid, measure_point, reports_of, settings, times_named
 from benchmarks.simulation.cases import ByPosition
+from benchmarks.simulation.modes import EAGER, PATIENT, Mode
 from common.errors import SettingsError
 from edge import controller
 from edge.draft_law import Plan
@@ -26,6 +29,19 @@ def test_a_fast_drafter_is_used_and_a_slow_one_left_alone() -> None:
     slow = measure_point(Point(EQUAL_SPEEDS, 20, 20, ahead=True), LOAD)
     assert slow.reached
     assert slow.off_share > 0.9
+
+
+@pytest.mark.parametrize("mode", [EAGER, PATIENT], ids=lambda mode: mode.label)
+def test_branches_save_time_where_the_drafter_idles(mode: Mode) -> None:
+    point, totals, found = Point("7b-small-drafter", 50, 20, ahead=False), {}, {}
+    for branches in (0, 3):
+        reports = reports_of(point, replace(mode, draft_length=8, branches=branches), LOAD)
+        totals[branches] = mean(report["total_ms"] for report in reports)
+        found[branches] = [sum(report[name] for report in reports) for name in ("branch_hits", "branch_misses")]
+    assert found[0] == [0, 0]
+    hits, misses = found[3]
+    assert 0.15 < hits / (hits + misses) < 0.7  # the simulated drafter has the truth among three words in 70 %
+    assert totals[3] < 0.995 * totals[0]
 
 
 def test_a_controller_that_errs_misses_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,12 +66,16 @@ def test_profiles() -> None:
 def test_the_command(tmp_path: Path) -> None:
     out = tmp_path / "regret.json"
     arguments = ["regret", "--replay", "equal-speeds", "--rtt", "50", "--uplink", "20", "--ingest", "upload"]
-    result = CliRunner().invoke(app, [*arguments, "--answers", "6", "--tokens", "8", "--out", str(out)])
+    result = CliRunner().invoke(
+        app, [*arguments, "--answers", "6", "--tokens", "8", "--branches", "3", "--out", str(out)]
+    )
     assert result.exit_code == 0, result.output
     assert "equal-speeds" in result.output
     (point,) = json.loads(out.read_text(encoding="utf-8"))["points"]
     assert point["reached"] is True
     assert len(point["totals_ms"]) == 17
+    assert point["branches_ms"] <= 1.01 * point["controller_ms"]
+    assert point["branch_hits"] + point["branch_misses"] > 0
 
 
 @pytest.mark.parametrize("wrong", [["--ingest", "never"], ["--rtt", "0"], ["--uplink", "fast"]])
