@@ -135,7 +135,7 @@ def test_an_answer_that_nobody_closes_is_freed() -> None:
 def test_a_lost_slot_is_found_again() -> None:
     bench = Bench()
     bench.open()
-    bench.engine._free.remove(3)
+    bench.engine._slots.free.remove(3)
     with pytest.raises(EngineError, match="KV slots leaked"):
         bench.engine.check_integrity()
     assert bench.engine.heal() == [3]
@@ -162,11 +162,12 @@ def test_lengths_that_make_no_sense_are_noticed(name: str, value: int) -> None:
 def test_frames_for_nobody_and_prompts_of_nobody_are_noticed() -> None:
     bench = Bench()
     bench.open()
-    bench.engine._shapes["session-9"] = bench.engine._shapes["session-0"]
+    shapes = bench.engine._slots.shapes
+    shapes["session-9"] = shapes["session-0"]
     with pytest.raises(EngineError, match="session-9"):
         bench.engine.check_integrity()
-    del bench.engine._shapes["session-9"]
-    bench.engine._frames.append(("session-8", pixels()))
+    del shapes["session-9"]
+    bench.engine._frames.add("session-8", pixels())
     with pytest.raises(EngineError, match="session-8"):
         bench.engine.check_integrity()
 

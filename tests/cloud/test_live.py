@@ -308,7 +308,7 @@ def test_every_answer_is_the_targets_on_the_frames_that_it_names(
         else:
             for _ in range(value):
                 bench.step()
-        held_features = bench.runner.kept.get(bench.engine._live.get(LIVE).session.slot, set())  # type: ignore[union-attr]
+        held_features = bench.runner.kept.get(bench.engine._slots.live.get(LIVE).session.slot, set())  # type: ignore[union-attr]
         assert len(held_features) <= cells
     bench.run()
     for value, session in open_now.items():
