@@ -1,6 +1,7 @@
 """The cloud's gRPC service: decode, pass on, encode. No torch, no model, no KV; sessions live in the engine.
 
-End of stream without `Close` means that the peer was lost: its session is parked for a while.
+Who may call is decided here; how a video gets to the engine is in `cloud/video_intake.py`. End of stream without `Close`
+means that the peer was lost: its session is parked for a while.
 """
 
 from __future__ import annotations
@@ -10,24 +11,20 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from cloud.admission import Admission, Allowance
-from cloud.backlog import Backlog
 from cloud.config import CloudSettings
 from cloud.draining import Draining
 from cloud.engine_client import EngineClient
 from cloud.front_counters import SPECULATE, VIDEO, FrontCounters
-from cloud.ingest import LiveLimits, Receiver, receiver_for
-from cloud.messages import Alive, OpenClip, Park, VideoFailed
+from cloud.messages import Park
 from cloud.streams import SessionStream, StreamTable
-from cloud.turns import FairTurns
-from cloud.video import VideoLimits
+from cloud.video_intake import VideoIntake
 from common import codec
 from common.door import Door, Principal
 from common.errors import (
@@ -36,23 +33,19 @@ from common.errors import (
     LinkError,
     MessageError,
     PromptError,
-    SessionError,
     VideoFormatError,
 )
 from common.failures import failure_of
 from common.logs import in_session
-from common.replay import load_profile
 from common.rpc import abort
 from common.sealing import METADATA, is_sealed, seal, unsealed
 from common.tracing import NoSpans, Spans, parent_of
 from common.types import Close, Draft, EdgeMessage, Open, Opened
-from common.video import FeaturesHeader, VideoHeader
 
 log = logging.getLogger("eventspec.cloud")
 
 _LINES_PER_S = 20.0  # about streams that ended
 _MOST_CHARACTERS = 64  # of a question, for each token that a prompt may have
-_RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 
 
 class SpeculationService:
@@ -73,12 +66,9 @@ class SpeculationService:
         self._settings = settings
         self.counters = FrontCounters()
         self.draining = Draining(streams, self.counters, door)
-        self._replay = load_profile(settings.replay).video if settings.replay else None
-        workers = self._replay.workers if self._replay is not None else 2
-        self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
-        self._turns = FairTurns(workers, fair=settings.fair_shares)
         self._lines = Allowance(_LINES_PER_S, 5 * _LINES_PER_S)
         self._admission = Admission(settings.client_limits)
+        self._videos = VideoIntake(engine, streams, settings, self._admission)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """To be added to a server; messages are bytes, which only the codec translates."""
@@ -99,7 +89,7 @@ class SpeculationService:
 
     def close(self) -> None:
         """End the decoding threads."""
-        self._decoding.shutdown(wait=False, cancel_futures=True)
+        self._videos.close()
 
     async def get_info(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """Capabilities and limits."""
@@ -120,10 +110,14 @@ class SpeculationService:
                     async for reply in replies:
                         yield sealing(reply)
         except EventSpecError as error:
-            self.counters.refused(error)
-            if isinstance(error, CapacityError | MessageError):
-                await self._door.hold()
+            await self._refused(error)
             yield sealing(codec.encode_cloud_message(failure_of(error)))
+
+    async def _refused(self, error: EventSpecError) -> None:
+        """A call that is refused is counted; who asked for too much, or talked nonsense, waits for the answer."""
+        self.counters.refused(error)
+        if isinstance(error, CapacityError | MessageError):
+            await self._door.hold()
 
     async def _converse(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
         with self._striking(principal):
@@ -236,94 +230,12 @@ class SpeculationService:
         try:
             principal = self._door.principal(context)
             with self._admission.call(principal.client, time.monotonic()), self._striking(principal):
-                async with contextlib.aclosing(self._take_video(requests, principal)) as replies:
+                async with contextlib.aclosing(self._videos.take(requests, principal)) as replies:
                     async for reply in replies:
                         yield sealing(reply)
         except EventSpecError as error:
-            self.counters.refused(error)
-            if isinstance(error, CapacityError | MessageError):
-                await self._door.hold()
+            await self._refused(error)
             await abort(context, error)
-
-    async def _take_video(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
-        """Messages are read, and acknowledged, as they come, while those before them are decoded."""
-        session_id, header, size = "", None, 0
-        backlog, renewed = Backlog(), time.monotonic()
-        try:
-            async with contextlib.aclosing(backlog.reading(requests)) as incoming:
-                async for data in incoming:
-                    size += len(data)
-                    if session_id and time.monotonic() - renewed > _RENEW_S:
-                        renewed = time.monotonic()
-                        await self._engine.send(session_id, Alive())
-                    if size > self._settings.max_video_bytes and not _is_live(header):
-                        await self._refuse_video(session_id)
-                    if (wait := self._admission.video(principal.client, len(data), time.monotonic())) > 0:
-                        await asyncio.sleep(wait)
-                    named, announced, items = codec.decode_video_message(data)
-                    if header is None:
-                        if announced is None or not named:
-                            raise MessageError("a video begins with its session id and header")
-                        session_id, header = principal.scoped(named), announced
-                        backlog.start(self._decode(session_id, header, backlog, principal.client))
-                    if header.acknowledge:
-                        yield codec.encode_video_acknowledgement(size)
-                    if items:
-                        await backlog.put(items, len(data))
-            if header is None:
-                raise MessageError("an empty video stream")
-            await backlog.finish()
-            yield codec.encode_video_reply(header.frames, size)
-        finally:
-            await backlog.stop()
-
-    async def _decode(
-        self, session_id: str, header: VideoHeader | FeaturesHeader, backlog: Backlog, client: str
-    ) -> None:
-        await self._join_video(session_id, header, client)
-        receiver = await self._receiver(session_id, header)
-        async for items in backlog:
-            if isinstance(header, VideoHeader) and header.live is not None:
-                await self._engine.send(session_id, OpenClip(header.live, True, client))  # it may have had to make room
-            await self._push(session_id, receiver, items, client)
-        receiver.check_complete()
-        await self._push(session_id, receiver, (), client)
-
-    async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader, client: str) -> None:
-        if isinstance(header, VideoHeader) and header.ahead:
-            await self._engine.send(session_id, OpenClip(header.live, client=client))
-        elif not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
-            raise SessionError("there is no such session to join this video to; open it first")
-
-    async def _refuse_video(self, session_id: str) -> NoReturn:
-        error = VideoFormatError(f"a video may have at most {self._settings.max_video_bytes} bytes: cut or shrink it")
-        if session_id:
-            await self._engine.send(session_id, VideoFailed(str(error)))
-        raise error
-
-    async def _receiver(self, session_id: str, header: VideoHeader | FeaturesHeader) -> Receiver:
-        limits = VideoLimits(self._settings.max_video_frames, self._settings.max_video_pixels)
-        try:
-            live = LiveLimits(self._settings.max_window_frames)
-            return receiver_for(header, limits, self._engine.frames, self._replay, live)
-        except VideoFormatError as error:
-            await self._engine.send(session_id, VideoFailed(str(error)))
-            raise
-
-    async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...], client: str) -> None:
-        """Decode packets (none: the end); frames go to the engine in groups, so that it need not wait for the last."""
-        loop = asyncio.get_running_loop()
-        receiver.take(items)
-        more = True
-        while more:
-            try:
-                async with self._turns.turn(client):
-                    frames, more = await loop.run_in_executor(self._decoding, receiver.work)
-            except VideoFormatError as error:
-                await self._engine.send(session_id, VideoFailed(str(error)))
-                raise
-            if frames is not None:
-                await self._engine.send(session_id, frames)
 
 
 def _of(principal: Principal, opening: Open) -> Open:
@@ -338,10 +250,6 @@ def _echoing(data: bytes, session_id: str) -> bytes:
     if isinstance(message, Opened):
         return codec.encode_cloud_message(replace(message, session_id=session_id))
     return data
-
-
-def _is_live(header: VideoHeader | FeaturesHeader | None) -> bool:
-    return isinstance(header, VideoHeader) and header.live is not None
 
 
 async def _agree_on_seals(

@@ -1,0 +1,138 @@
+"""Videos on their way to the engine: read as they come, decoded in turns, preprocessed in groups. No torch, no model.
+
+A video is joined to its session, or to the clip that it begins, by id; what can't be used fails that session only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+from cloud.admission import Admission
+from cloud.backlog import Backlog
+from cloud.config import CloudSettings
+from cloud.engine_client import EngineClient
+from cloud.ingest import LiveLimits, Receiver, receiver_for
+from cloud.messages import Alive, OpenClip, VideoFailed
+from cloud.streams import StreamTable
+from cloud.turns import FairTurns
+from cloud.video import VideoLimits
+from common import codec
+from common.door import Principal
+from common.errors import MessageError, SessionError, VideoFormatError
+from common.replay import load_profile
+from common.video import FeaturesHeader, VideoHeader
+
+_RENEW_S = 2.0  # a video that is coming renews its session's lease this often
+
+
+class VideoIntake:
+    """Takes all videos in; two threads decode, or as many as a replayed profile has."""
+
+    def __init__(
+        self, engine: EngineClient, streams: StreamTable, settings: CloudSettings, admission: Admission
+    ) -> None:
+        self._engine = engine
+        self._streams = streams
+        self._settings = settings
+        self._admission = admission
+        self._replay = load_profile(settings.replay).video if settings.replay else None
+        workers = self._replay.workers if self._replay is not None else 2
+        self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
+        self._turns = FairTurns(workers, fair=settings.fair_shares)
+
+    def close(self) -> None:
+        """End the decoding threads."""
+        self._decoding.shutdown(wait=False, cancel_futures=True)
+
+    async def take(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
+        """The replies to a video. Messages are read, and acknowledged, as they come, while those before are decoded.
+
+        Raises:
+            EventSpecError: the video, or what was said of it, can't be used; its session has heard of it.
+        """
+        session_id, header, size = "", None, 0
+        backlog, renewed = Backlog(), time.monotonic()
+        try:
+            async with contextlib.aclosing(backlog.reading(requests)) as incoming:
+                async for data in incoming:
+                    size += len(data)
+                    if session_id and time.monotonic() - renewed > _RENEW_S:
+                        renewed = time.monotonic()
+                        await self._engine.send(session_id, Alive())
+                    if size > self._settings.max_video_bytes and not _is_live(header):
+                        await self._refuse_video(session_id)
+                    if (wait := self._admission.video(principal.client, len(data), time.monotonic())) > 0:
+                        await asyncio.sleep(wait)
+                    named, announced, items = codec.decode_video_message(data)
+                    if header is None:
+                        if announced is None or not named:
+                            raise MessageError("a video begins with its session id and header")
+                        session_id, header = principal.scoped(named), announced
+                        backlog.start(self._decode(session_id, header, backlog, principal.client))
+                    if header.acknowledge:
+                        yield codec.encode_video_acknowledgement(size)
+                    if items:
+                        await backlog.put(items, len(data))
+            if header is None:
+                raise MessageError("an empty video stream")
+            await backlog.finish()
+            yield codec.encode_video_reply(header.frames, size)
+        finally:
+            await backlog.stop()
+
+    async def _decode(
+        self, session_id: str, header: VideoHeader | FeaturesHeader, backlog: Backlog, client: str
+    ) -> None:
+        await self._join_video(session_id, header, client)
+        receiver = await self._receiver(session_id, header)
+        async for items in backlog:
+            if isinstance(header, VideoHeader) and header.live is not None:
+                await self._engine.send(session_id, OpenClip(header.live, True, client))  # it may have had to make room
+            await self._push(session_id, receiver, items, client)
+        receiver.check_complete()
+        await self._push(session_id, receiver, (), client)
+
+    async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader, client: str) -> None:
+        if isinstance(header, VideoHeader) and header.ahead:
+            await self._engine.send(session_id, OpenClip(header.live, client=client))
+        elif not await self._streams.wait_for(session_id, self._settings.open_timeout_s):
+            raise SessionError("there is no such session to join this video to; open it first")
+
+    async def _refuse_video(self, session_id: str) -> NoReturn:
+        error = VideoFormatError(f"a video may have at most {self._settings.max_video_bytes} bytes: cut or shrink it")
+        if session_id:
+            await self._engine.send(session_id, VideoFailed(str(error)))
+        raise error
+
+    async def _receiver(self, session_id: str, header: VideoHeader | FeaturesHeader) -> Receiver:
+        limits = VideoLimits(self._settings.max_video_frames, self._settings.max_video_pixels)
+        try:
+            live = LiveLimits(self._settings.max_window_frames)
+            return receiver_for(header, limits, self._engine.frames, self._replay, live)
+        except VideoFormatError as error:
+            await self._engine.send(session_id, VideoFailed(str(error)))
+            raise
+
+    async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...], client: str) -> None:
+        """Decode packets (none: the end); frames go to the engine in groups, so that it need not wait for the last."""
+        loop = asyncio.get_running_loop()
+        receiver.take(items)
+        more = True
+        while more:
+            try:
+                async with self._turns.turn(client):
+                    frames, more = await loop.run_in_executor(self._decoding, receiver.work)
+            except VideoFormatError as error:
+                await self._engine.send(session_id, VideoFailed(str(error)))
+                raise
+            if frames is not None:
+                await self._engine.send(session_id, frames)
+
+
+def _is_live(header: VideoHeader | FeaturesHeader | None) -> bool:
+    return isinstance(header, VideoHeader) and header.live is not None
