@@ -1,7 +1,7 @@
 """The cloud's gRPC service: decode, pass on, encode. No torch, no model, no KV; sessions live in the engine.
 
-Who may call is decided here; how a video gets to the engine is in `cloud/video_intake.py`. End of stream without `Close`
-means that the peer was lost: its session is parked for a while.
+Who may call is decided here; how a video gets to the engine is in `cloud/video_intake.py`.
+End of stream without `Close` means that the peer was lost: its session is parked for a while.
 """
 
 from __future__ import annotations
