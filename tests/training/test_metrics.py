@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from common.replay import load_profile
 from training.alignment import metrics
-from training.alignment.decisions import decide
+from training.alignment.decisions import decide, decide_by
 from training.alignment.metrics import Flags
 from training.alignment.speedup import Times, estimate, prefill_share
 from training.evaluation.acceptance import Acceptance
@@ -133,3 +133,15 @@ def test_decisions_follow_the_stages() -> None:
     assert alike.hidden == 22
     never = decide(load_profile("7b-4bit-24gb"), np.zeros((50, 20), bool), mask)
     assert never.verdict == "don't draft"
+
+
+def test_decisions_need_no_profile() -> None:
+    """Passes that grow with their rows make short drafts the better ones."""
+    mask = np.ones((50, 20), bool)
+    flags = np.random.default_rng(0).random((50, 20)) < 0.9
+    flat, steep = (
+        decide_by("", lambda draft, row=row: Times(20, 10, 10, 1, 10 + row * draft), flags, mask) for row in (0.0, 5.0)
+    )
+    assert steep.draft < flat.draft
+    assert flat.passes < steep.passes
+    assert flat.target_share == steep.target_share == tuple(20 / (20 + 10 * (n - 1)) for n in (5, 20, 45))

@@ -189,11 +189,15 @@ def decide(
     profiles: Annotated[
         list[str] | None, typer.Option("--replay", help="Stage times, by name or file; by default all shipped.")
     ] = None,
+    threads: Threads = 1,
 ) -> None:
-    """When drafting pays: prefill share, hidden tokens and estimated speed-ups of deployments, as a table."""
+    """When drafting pays: prefill share, hidden tokens and estimated speed-ups of deployments, as a table.
+
+    The first row is the tiny pair, whose stages are measured here and now; the others are profiles of measured times.
+    """
     from training.alignment.reporting import run_decide
 
-    run_decide(states, profiles or [])
+    run_decide(states, profiles or [], threads)
 
 
 def register(app: typer.Typer) -> None:

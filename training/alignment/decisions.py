@@ -6,7 +6,7 @@ the share is a column beside what the stages and the measured acceptance give.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.replay import StageTimes
@@ -62,11 +62,18 @@ def stage_times(profile: StageTimes, draft: int) -> Times:
 
 def decide(profile: StageTimes, flags: Flags, mask: Flags, drafts: Sequence[int] = DRAFTS) -> Decision:
     """The best draft length for these stages with measured acceptance (`flags` and `mask` [N, n])."""
-    results = {draft: estimate(flags, mask, stage_times(profile, draft), draft) for draft in drafts}
+    return decide_by(profile.name, lambda draft: stage_times(profile, draft), flags, mask, drafts)
+
+
+def decide_by(
+    name: str, times_of: Callable[[int], Times], flags: Flags, mask: Flags, drafts: Sequence[int] = DRAFTS
+) -> Decision:
+    """As `decide`, of any deployment: `times_of` gives its stages where drafts have so many tokens."""
+    results = {draft: estimate(flags, mask, times_of(draft), draft) for draft in drafts}
     best = max(results, key=lambda draft: results[draft].end_to_end)
-    times, found = stage_times(profile, best), results[best]
+    times, found = times_of(best), results[best]
     return Decision(
-        name=profile.name,
+        name=name,
         target_share=tuple(prefill_share(times.target_prefill, times.target_token, n) for n in LENGTHS),
         drafter_share=tuple(prefill_share(times.drafter_prefill, times.drafter_token, n) for n in LENGTHS),
         hidden=times.hidden,

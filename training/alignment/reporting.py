@@ -15,7 +15,8 @@ from common.replay import load_profile, shipped_profiles
 from training.alignment import metrics
 from training.alignment.chunks import load_chunks
 from training.alignment.commands import load_pair
-from training.alignment.decisions import LENGTHS, decide
+from training.alignment.decisions import DRAFTS as LENGTHS_TRIED
+from training.alignment.decisions import LENGTHS, Decision, decide, decide_by
 from training.alignment.measure import DRAFTS, Heads, Judged, figures, judge
 from training.alignment.rolling import roll
 from training.alignment.rollouts import rolled_chunks
@@ -23,7 +24,7 @@ from training.alignment.speedup import Times, estimate
 from training.commands import progress_bar
 from training.evaluation.bound import Bound, bound
 from training.evaluation.cases import held_out
-from training.evaluation.speed import measure_times
+from training.evaluation.speed import measure_lengths, measure_times
 from training.tokenizer import pair_tokenizer
 
 _DRAFT = 5
@@ -131,8 +132,9 @@ def _as_dict(times: Times) -> dict[str, float]:
     return {name: round(getattr(times, name), 3) for name in Times.__dataclass_fields__}
 
 
-def run_decide(states: Path, profiles: list[str]) -> None:
-    """Print the decision table of these replay profiles (all shipped ones by default)."""
+def run_decide(states: Path, profiles: list[str], threads: int) -> None:
+    """Print the decision table of the tiny pair on this machine, and of these replay profiles (all shipped ones)."""
+    torch.set_num_threads(threads)
     target, drafter = load_pair(None)
     heads = Heads(target.lm_head, drafter.lm_head, target.language.embed_tokens)
     judged = judge(states, None, heads, pair_tokenizer())
@@ -141,8 +143,10 @@ def run_decide(states: Path, profiles: list[str]) -> None:
         "stage times", *shares, "hidden", "draft", "passes/token", "prefill", "decode", "end to end", "verdict"
     )
     table.title = "T_prefill / T_total, and estimated speed-ups with the tiny pair's acceptance of raw ids"
-    for name in profiles or shipped_profiles():
-        row = decide(load_profile(name), judged.flags, judged.mask)
+    here = measure_lengths(target, drafter, LENGTHS_TRIED)
+    rows: list[Decision] = [decide_by("tiny pair, measured now", here.__getitem__, judged.flags, judged.mask)]
+    rows += [decide(load_profile(name), judged.flags, judged.mask) for name in profiles or shipped_profiles()]
+    for row in rows:
         table.add_row(
             row.name,
             *(f"{value:.1%}" for value in (*row.target_share, *row.drafter_share)),
@@ -152,4 +156,12 @@ def run_decide(states: Path, profiles: list[str]) -> None:
             *(f"{value:.2f}" for value in (row.prefill, row.decode, row.end_to_end)),
             row.verdict,
         )
-    Console(width=200).print(table)
+    console = Console(width=200)
+    console.print(table)
+    tiny = here[_DRAFT]
+    console.print(
+        f"tiny pair: prefill with vision {tiny.target_prefill:.1f} ms (drafter {tiny.drafter_prefill:.1f}), a token "
+        f"{tiny.target_token:.2f} ({tiny.drafter_token:.2f}), a pass over drafts of "
+        + ", ".join(f"{draft}: {times.verify:.2f}" for draft, times in here.items())
+        + " ms"
+    )

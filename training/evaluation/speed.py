@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ class _Stepper:
     def __init__(self, learner: Learner, prefix: int) -> None:
         self.language, self.head, self.prefix = learner.language, learner.lm_head, prefix
         use_packed_attention(self.language)
-        self.storage = KVStorage.for_model(self.language, slots=1, capacity=prefix + 16)
+        self.storage = KVStorage.for_model(self.language, slots=1, capacity=prefix + 32)
         self._forward(torch.zeros(prefix, dtype=torch.long), 0)
         self.step()
 
@@ -87,6 +87,20 @@ def measure_times(target: TargetLearner, drafter: DrafterLearner, draft: int, ro
             times.append(time.perf_counter() - began)
     prefill, drafters, verify = (sorted(times)[rounds // 2] * 1e3 for times in found)
     return Times(prefill, drafters, costs.target_ms, costs.drafter_ms, verify)
+
+
+def measure_lengths(
+    target: TargetLearner, drafter: DrafterLearner, drafts: Sequence[int], rounds: int = 30
+) -> dict[int, Times]:
+    """As `measure_times`, by the length of drafts (at most 31); the passes over them are timed in turns."""
+    times, checked = measure_times(target, drafter, drafts[0], rounds), _Stepper(target, 150)
+    found: dict[int, list[float]] = {draft: [] for draft in drafts}
+    for _ in range(rounds):
+        for draft, spent in found.items():
+            began = time.perf_counter()
+            checked.step(draft + 1)
+            spent.append(time.perf_counter() - began)
+    return {draft: replace(times, verify=sorted(spent)[rounds // 2] * 1e3) for draft, spent in found.items()}
 
 
 class _Prefill:
