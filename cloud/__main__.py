@@ -11,8 +11,21 @@ import typer
 from cloud.config import CloudSettings
 from cloud.doctor_cli import doctor
 from cloud.drain_cli import drain
+from cloud.reach_options import CaOption, CertOption, InsecureOption, KeyOption, NameOption
 from cloud.security_cli import certs, token_app
 from common.cli import make_app, run_app
+from common.daemon_options import (
+    DeviceOption,
+    DtypeOption,
+    LogFormatOption,
+    MetricsOption,
+    OtelOption,
+    QuantizeOption,
+    ReplayOption,
+    ThreadsOption,
+    TlsKeyOption,
+    VerboseOption,
+)
 from common.logs import set_up
 from common.settings import load_settings
 
@@ -37,10 +50,10 @@ def serve(
     model: Annotated[
         str | None, typer.Option(help="Folder of a Video-LLaVA checkpoint. [the shipped tiny target]")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda:0. [cpu]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16. [float32]")] = None,
-    quantize: Annotated[str | None, typer.Option(help="none, 4bit (NF4) or 8bit, through bitsandbytes. [none]")] = None,
-    threads: Annotated[int | None, typer.Option(help="Torch threads; 0: half of the cores. [0]")] = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    quantize: QuantizeOption = None,
+    threads: ThreadsOption = None,
     sessions: Annotated[
         int | None, typer.Option(help="Sessions at a time; their KV memory is taken at the start. [8]")
     ] = None,
@@ -89,7 +102,7 @@ def serve(
     tls_cert: Annotated[
         str | None, typer.Option(help="This daemon's certificate (PEM, chain behind it); followed when it changes.")
     ] = None,
-    tls_key: Annotated[str | None, typer.Option(help="Its private key (PEM, no passphrase).")] = None,
+    tls_key: TlsKeyOption = None,
     tls_ca: Annotated[
         str | None, typer.Option(help="CA (PEM) that edges must have a certificate of: mutual TLS. [none]")
     ] = None,
@@ -103,29 +116,14 @@ def serve(
     local_listen: Annotated[
         str | None, typer.Option(help="A second address, unix:PATH, never TLS: health checks on this machine. [none]")
     ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]"),
-    ] = None,
-    log_format: Annotated[
-        str | None, typer.Option(help="text, or json: one object a line, with session ids. [text]")
-    ] = None,
-    otel: Annotated[
-        str | None,
-        typer.Option(
-            help="OpenTelemetry collector for spans, OTLP over gRPC: http://HOST:4317. Needs the extra otel. [off]"
-        ),
-    ] = None,
-    replay: Annotated[
-        str | None,
-        typer.Option(
-            help="Pad all stages to a profile of measured times: a name such as 7b-4bit-24gb, or a file. [off]"
-        ),
-    ] = None,
+    metrics: MetricsOption = None,
+    log_format: LogFormatOption = None,
+    otel: OtelOption = None,
+    replay: ReplayOption = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML file with a [cloud] table; flags and environment override it.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Start the daemon. Settings: a TOML file, then EVENTSPEC_CLOUD_... variables, then flags.
 
@@ -147,12 +145,12 @@ def serve(
 @app.command()
 def info(
     address: Annotated[str, typer.Argument(help="HOST:PORT of a cloud daemon.")] = "127.0.0.1:50051",
-    ca: Annotated[str, typer.Option(help="CA (PEM) of its certificate, or `system`. [no TLS]")] = "",
-    cert: Annotated[str, typer.Option(help="A certificate of one's own, where it wants one.")] = "",
-    key: Annotated[str, typer.Option(help="Its private key.")] = "",
-    name: Annotated[str, typer.Option(help="Host name in its certificate, if not the address's.")] = "",
+    ca: CaOption = "",
+    cert: CertOption = "",
+    key: KeyOption = "",
+    name: NameOption = "",
     token_file: Annotated[str, typer.Option(help="File with a token of scope info, where it wants one.")] = "",
-    insecure: Annotated[bool, typer.Option("--insecure", help="Send the token even without TLS.")] = False,
+    insecure: InsecureOption = False,
 ) -> None:
     """Ask a cloud daemon what it runs and what its limits are; prints JSON."""
     import dataclasses

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cloud.reach_options import CaOption, CertOption, InsecureOption, KeyOption, NameOption
+
 
 def drain(
     address: Annotated[
@@ -15,12 +17,12 @@ def drain(
         float, typer.Option(help="Seconds that running answers get to end before they go elsewhere.")
     ] = 30.0,
     undo: Annotated[bool, typer.Option("--undo", help="Take new sessions again.")] = False,
-    ca: Annotated[str, typer.Option(help="CA (PEM) of its certificate, or `system`. [no TLS]")] = "",
-    cert: Annotated[str, typer.Option(help="A certificate of one's own, where it wants one.")] = "",
-    key: Annotated[str, typer.Option(help="Its private key.")] = "",
-    name: Annotated[str, typer.Option(help="Host name in its certificate, if not the address's.")] = "",
+    ca: CaOption = "",
+    cert: CertOption = "",
+    key: KeyOption = "",
+    name: NameOption = "",
     token_file: Annotated[str, typer.Option(help="File with a token of scope admin, where it wants tokens.")] = "",
-    insecure: Annotated[bool, typer.Option("--insecure", help="Send the token even without TLS.")] = False,
+    insecure: InsecureOption = False,
 ) -> None:
     """Let a cloud take no new sessions, wait until the running ones have ended or gone elsewhere; it stays up.
 
