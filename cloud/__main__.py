@@ -138,8 +138,10 @@ def serve(
     import uvloop
 
     from cloud.daemon import serve as run
+    from common.ending import end_process
 
     uvloop.run(run(settings))
+    end_process()
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from cloud.config import CloudSettings
@@ -15,7 +14,7 @@ from common.codec import SERVICE
 from common.errors import EngineDeadError
 from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
-from common.tracing import open_spans
+from common.tracing import close_spans, open_spans
 
 log = logging.getLogger("eventspec.cloud")
 
@@ -89,7 +88,7 @@ class CloudDaemon:
         await self._engine.stop()
         if self._metrics is not None:
             self._metrics.close()
-        await asyncio.to_thread(self._spans.close)
+        await close_spans(self._spans)
 
 
 async def serve(settings: CloudSettings) -> None:

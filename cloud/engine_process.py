@@ -27,6 +27,7 @@ from cloud.messages import Output
 from cloud.replayed import ReplayBook
 from cloud.state_page import StatePage
 from common import codec
+from common.ending import end_process
 from common.errors import EngineError, EventSpecError
 from common.padding import Padding
 
@@ -166,4 +167,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

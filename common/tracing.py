@@ -6,7 +6,9 @@ is its child. Spans carry figures, never questions, answers or tokens.
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from typing import Any, Protocol
 from common.errors import SettingsError
 
 TRACEPARENT = "traceparent"
+_LOOK_S = 0.02
 _current: ContextVar[str] = ContextVar("traceparent", default="")
 _WELL_FORMED = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 Attributes = Mapping[str, str | int | float | bool]
@@ -68,6 +71,17 @@ def open_spans(endpoint: str, service: str) -> Spans:
         raise SettingsError(f"--otel needs the extra: pip install 'eventspec[otel]' ({error})") from error
 
 
+async def close_spans(spans: Spans, within_s: float = 2.0) -> None:
+    """Send what is left, in a thread that nobody waits for longer than that: there may be no collector."""
+    if isinstance(spans, NoSpans):
+        return
+    closing = threading.Thread(target=spans.close, name="spans", daemon=True)
+    closing.start()
+    ends = time.monotonic() + within_s
+    while closing.is_alive() and time.monotonic() < ends:
+        await asyncio.sleep(_LOOK_S)
+
+
 def metadata() -> tuple[tuple[str, str], ...]:
     """For a call: the span that it is made in, if any."""
     name = _current.get()
@@ -91,7 +105,7 @@ class OtelSpans:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        self._provider = TracerProvider(resource=Resource.create({"service.name": service}))
+        self._provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
         exporter = OTLPSpanExporter(endpoint=endpoint, insecure=endpoint.startswith("http://"), timeout=5)
         self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1_000))
         self._tracer = self._provider.get_tracer("eventspec")

@@ -56,7 +56,8 @@ def serve(
     branches: Annotated[
         int | None,
         typer.Option(
-            help="Other words at a place that a drafter with nothing else to do goes on from, at most; 0: none. [0]"
+            help="Other words at a place that a drafter with nothing else to do goes on from, at most; 0: none. "
+            "[3; 0 if it runs on the CPU]"
         ),
     ] = None,
     spool: Annotated[
@@ -161,9 +162,11 @@ def serve(
     set_up(settings.log_format, verbose=verbose)
     import uvloop
 
+    from common.ending import end_process
     from edge.daemon import serve as run
 
     uvloop.run(run(settings))
+    end_process()
 
 
 app.command()(ask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
 from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
-from common.tracing import open_spans
+from common.tracing import close_spans, open_spans
 from edge.answering import Answering
 from edge.config import EdgeSettings, cloud_addresses
 from edge.counters import EdgeCounters
@@ -30,6 +31,7 @@ from edge.worker import DraftingThread
 
 log = logging.getLogger("eventspec.edge")
 
+_BRIEFLY_S = 1.0
 _SCOPES = {"Ask": Scope.ASK, "Watch": Scope.ASK, "Status": Scope.INFO}
 
 
@@ -98,20 +100,33 @@ class EdgeDaemon:
         return info.tokenizer_hash
 
     async def stop(self) -> None:
-        """End everything; spooled answers stay for the next daemon."""
+        """End everything; spooled answers stay for the next daemon.
+
+        Answers get the grace, and what has to be ended a second at a time: a cloud that takes nothing any more, a
+        drafter in the middle of a prompt or a collector that isn't there hold nothing up.
+        """
         if self._desk is not None:
             self._desk.leave()
         await self._server.stop(self._settings.grace_s)
         if self._desk is not None:
-            await self._desk.stop()
+            await _briefly("the answers", self._desk.stop())
         if self._answering is not None:
-            await self._answering.stop()
-        await self._link.close()
-        self._thread.close()
+            await _briefly("what was learnt", self._answering.stop())
+        await _briefly("the link", self._link.close())
+        if not await self._thread.leave(_BRIEFLY_S):
+            log.warning("the drafter is still at work; going without it")
         self._files.shutdown(wait=False, cancel_futures=True)
         if self._metrics is not None:
             self._metrics.close()
-        await asyncio.to_thread(self._spans.close)
+        await close_spans(self._spans)
+
+
+async def _briefly(what: str, ending: Awaitable[None]) -> None:
+    """Wait for an end, but not for long."""
+    try:
+        await asyncio.wait_for(ending, _BRIEFLY_S)
+    except TimeoutError:
+        log.warning("%s took too long to end; going without", what)
 
 
 def _link_to(clouds: list[str], settings: EdgeSettings) -> Link:

@@ -19,6 +19,7 @@ from common.ask import Answer, AskEvent, AskRequest, Notice, Report, WatchReques
 from common.errors import EngineError, EventSpecError, LinkError, PromptError
 from edge.spool import Journal, Progress, Spool, Spooled
 
+_LOOK_S = 0.01
 _KEPT_S = 300.0  # an answer that nobody has taken, or might ask for again
 _KEPT = 64
 
@@ -66,6 +67,7 @@ class AnswerDesk:
         self._disk = disk
         self._clock = clock
         self._entries: dict[str, Entry] = {}
+        self._unnamed = 0  # answers without a name, which end with their call
         self._stopping = False
 
     @property
@@ -84,9 +86,13 @@ class AnswerDesk:
             EventSpecError: there is no answer, and why.
         """
         if not ask.answer_id or ask.watch:
-            async with contextlib.aclosing(self._answers.answer(ask)) as events:
-                async for event in events:
-                    yield event
+            self._unnamed += 1
+            try:
+                async with contextlib.aclosing(self._answers.answer(ask)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                self._unnamed -= 1
             return
         self._sweep()
         entry = self._entries.get(ask.answer_id)
@@ -217,7 +223,10 @@ class AnswerDesk:
         self._stopping = True
 
     async def stop(self) -> None:
-        """End all tasks; journals stay, and the cloud keeps their sessions for the next daemon."""
+        """End all tasks; journals stay, and the cloud keeps their sessions for the next daemon.
+
+        Calls have been cancelled: waits until their answers have said goodbye to the cloud.
+        """
         self._stopping = True
         for entry in self._entries.values():
             if entry.journal is not None:
@@ -226,6 +235,8 @@ class AnswerDesk:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        while self._unnamed:
+            await asyncio.sleep(_LOOK_S)
         for entry in self._entries.values():
             if entry.journal is not None:
                 entry.journal.close()

@@ -13,6 +13,7 @@ from edge.branches import Branched
 from edge.forms import StateRows
 
 T = TypeVar("T")
+_LOOK_S = 0.01
 
 
 class Drafting(Protocol):
@@ -87,6 +88,14 @@ class DraftingThread:
     def close(self) -> None:
         """Finish the running job and end the thread."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def leave(self, within_s: float) -> bool:
+        """End the thread after the running job; returns False if that takes longer, and doesn't wait for it."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        ends = asyncio.get_running_loop().time() + within_s
+        while self.busy and asyncio.get_running_loop().time() < ends:
+            await asyncio.sleep(_LOOK_S)
+        return not self.busy
 
 
 def do_job(drafter: Drafting, job: DraftJob) -> Drafted:
