@@ -20,7 +20,7 @@ from cloud.front_counters import FrontCounters
 from cloud.streams import StreamTable
 from common import codec
 from common.door import Door, host_of
-from common.errors import AuthorizationError, EventSpecError, LinkError
+from common.errors import AuthorizationError, DrainingError, EventSpecError
 from common.rpc import abort
 from common.security import is_local
 from common.types import DrainState
@@ -87,7 +87,7 @@ class Draining:
         if len(self._streams):
             log.info("sending %d sessions elsewhere", len(self._streams))
             self._counters.handed_over += len(self._streams)
-            self._streams.send_away(LinkError("this cloud is going down; go on at another, or here in a while"))
+            self._streams.send_away(DrainingError("this cloud is going down; go on at another, or here in a while"))
 
     async def handle(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """The call of an operator. Where no token says who is one, it is whoever is on this machine."""

@@ -29,8 +29,8 @@ from common import codec
 from common.door import Door, Principal
 from common.errors import (
     CapacityError,
+    DrainingError,
     EventSpecError,
-    LinkError,
     MessageError,
     PromptError,
     VideoFormatError,
@@ -157,7 +157,9 @@ class SpeculationService:
         if not isinstance(first, Open):
             raise MessageError(f"a stream begins with Open, not {type(first).__name__}")
         if self.draining.active:
-            raise LinkError("this cloud is going down; connect to another, or again in a while")
+            raise DrainingError(
+                "this cloud takes no new answers, it is going down: connect to another, or again in a while"
+            )
         most = _MOST_CHARACTERS * self._settings.max_prompt_tokens
         if len(first.question) > most:
             raise PromptError(

@@ -15,6 +15,7 @@ EventSpecError
 │   └── AuthorizationError  known, but not allowed to do this (PERMISSION_DENIED)
 ├── SessionError            no such session, or it is in another state (NOT_FOUND)
 ├── LinkError               the peer can't be reached or was lost (UNAVAILABLE, retryable)
+│   └── DrainingError       the peer is going down, and takes nothing new (UNAVAILABLE, retryable)
 └── EngineError             the engine failed or died (INTERNAL; a dead engine is retryable)
     └── EngineDeadError     the engine process is gone; sessions may resume (UNAVAILABLE, retryable)
 """
@@ -94,6 +95,12 @@ class LinkError(EventSpecError):
     """The peer can't be reached, or was lost. Trying again may work."""
 
     retryable = True
+
+
+class DrainingError(LinkError):
+    """The peer is going down and takes nothing new. Another may; this one may come back."""
+
+    retry_after_ms = 1_000
 
 
 class EngineError(EventSpecError):

@@ -6,6 +6,7 @@ that isn't reached, or says that it can't go on, loses its turn at once. A sessi
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import AsyncIterable, Sequence
 
@@ -43,8 +44,10 @@ class ReplicaStream:
             raise
         if isinstance(message, Opened):
             self._taken_in = True
+            self._replicas.taken_in()
         elif isinstance(message, Failure) and message.retryable:
             self._replicas.lost(self._replica)
+            message = self._replicas.refused(self._replica, message)
         return message, size
 
     async def close(self) -> None:
@@ -59,6 +62,7 @@ class ReplicaLink:
         self._links = list(links)
         self._current = 0
         self._homes: OrderedDict[str, int] = OrderedDict()
+        self._refused: set[int] = set()  # replicas, since one took something in
 
     def belongs(self, name: str, replica: int) -> None:
         """A session or clip is with this replica now."""
@@ -71,6 +75,18 @@ class ReplicaLink:
         """This replica can't be used at the moment: the next one's turn, unless that has come already."""
         if replica == self._current:
             self._current = (replica + 1) % len(self._links)
+
+    def taken_in(self) -> None:
+        """A replica took a session in."""
+        self._refused.clear()
+
+    def refused(self, replica: int, failure: Failure) -> Failure:
+        """What a replica's refusal means for all: when to come back counts once nobody is left to ask."""
+        self._refused.add(replica)
+        if len(self._refused) < len(self._links):
+            return dataclasses.replace(failure, retry_after_ms=0)
+        self._refused.clear()
+        return failure
 
     def _home(self, name: str) -> Link:
         return self._links[self._homes.get(name, self._current)]

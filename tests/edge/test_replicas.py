@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from common.errors import EngineDeadError, LinkError, SettingsError
-from common.types import Close, Open, ServerInfo
+from common.types import Close, Failure, FailureCode, Open, ServerInfo
 from edge.config import EdgeSettings, cloud_addresses
 from edge.replicas import ReplicaLink
 from edge.worker import DraftingThread
@@ -94,3 +94,14 @@ def test_addresses() -> None:
     for wrong in ("", ",", "a:1,b", "a:1 b:2:x"):
         with pytest.raises(SettingsError):
             EdgeSettings(cloud=wrong)
+
+
+async def test_when_to_come_back_counts_once_nobody_is_left_to_ask() -> None:
+    replicas = ReplicaLink([LoopLink(), LoopLink()])
+    later = Failure(FailureCode.UNAVAILABLE, "going down", retryable=True, retry_after_ms=900)
+    assert replicas.refused(0, later).retry_after_ms == 0
+    assert replicas.refused(0, later).retry_after_ms == 0  # the other one hasn't said anything yet
+    assert replicas.refused(1, later).retry_after_ms == 900
+    assert replicas.refused(1, later).retry_after_ms == 0
+    replicas.taken_in()
+    assert replicas.refused(0, later).retry_after_ms == 0
