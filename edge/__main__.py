@@ -57,7 +57,7 @@ def serve(
         int | None,
         typer.Option(
             help="Other words at a place that a drafter with nothing else to do goes on from, at most; 0: none. "
-            "[3; 0 if it runs on the CPU]"
+            "-1: 3, but 0 if it runs on the CPU. [-1]"
         ),
     ] = None,
     spool: Annotated[

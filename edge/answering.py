@@ -176,7 +176,7 @@ class Answering:
 
     def _branches(self, ask: AskRequest, drafter: DrafterModel) -> int:
         """Other words that the drafter may try at a place."""
-        wanted = self._settings.branches if ask.branches is None else ask.branches
+        wanted = self._settings.branches_tried if ask.branches is None else ask.branches
         return wanted if drafter.branches else 0
 
     def _preparation(

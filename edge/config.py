@@ -14,6 +14,7 @@ from edge.session import SessionSettings
 from edge.vocabulary import Way
 
 MOST_BRANCHES = 16
+_BRANCHES = 3  # where it is left open, and the drafter has a device of its own
 
 
 def cloud_addresses(text: str) -> list[str]:
@@ -28,7 +29,7 @@ class EdgeSettings(ModelSettings):
     listen: str = "127.0.0.1:50052"
     cloud: str = "127.0.0.1:50051"
     max_ahead: int = 16
-    branches: int = 0
+    branches: int = -1
     max_answer_tokens: int = 512
     give_up_after_s: float = 10.0
     max_video_bytes: int = 256 << 20
@@ -71,9 +72,8 @@ class EdgeSettings(ModelSettings):
             self.reach.check(cloud)
         self.check_model()
         require(1 <= self.max_ahead <= 256, f"max_ahead must be between 1 and 256, not {self.max_ahead}")
-        require(
-            0 <= self.branches <= MOST_BRANCHES, f"branches must be between 0 and {MOST_BRANCHES}, not {self.branches}"
-        )
+        most = MOST_BRANCHES
+        require(-1 <= self.branches <= most, f"branches must be between 0 and {most}, or -1, not {self.branches}")
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
         require(self.give_up_after_s >= 0, "give_up_after_s can't be negative")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
@@ -105,6 +105,16 @@ class EdgeSettings(ModelSettings):
     def has_vision(self) -> bool:
         """True if `edge_vision` can be asked for: with a vision model named, or the shipped pair."""
         return bool(self.vision_model) or not self.model
+
+    @property
+    def branches_tried(self) -> int:
+        """Other words that an idle drafter tries at a place, where a question doesn't say.
+
+        Left open, none on a CPU: what a branch takes there is taken from the upload, and from the cloud on one machine.
+        """
+        if self.branches >= 0:
+            return self.branches
+        return _BRANCHES if self.replay or not self.device.startswith("cpu") else 0
 
     def session(self, *, drafts: bool, cloud: bool, branches: int = 0) -> SessionSettings:
         """How one answer behaves."""

@@ -29,6 +29,7 @@ class Paradigm:
         ask: the mode that the process is asked for.
         pace: what the cloud does without a draft at hand; None: what the edge's controller asks for.
         draft_length: tokens a draft; 0 is adaptive.
+        branches: other words at a place that an idle drafter goes on from; None: the daemon's setting.
         lossless: True if it must give the target's own token ids.
         ahead: True if the clip is streamed while it is recorded and the question comes at its end, a new watch for
             every answer. `variant` ends in `ahead` then.
@@ -42,6 +43,7 @@ class Paradigm:
     ask: Mode
     pace: Pace | None = Pace.EAGER
     draft_length: int = 0
+    branches: int | None = None
     lossless: bool = True
     ahead: bool = False
     states: bool = False

@@ -237,6 +237,7 @@ class Deployment:
                 max_tokens=max_tokens,
                 pace=paradigm.pace,
                 draft_length=paradigm.draft_length,
+                branches=paradigm.branches,
                 patience_ms=self._layout.patience_ms,
             )
         except EventSpecError as error:

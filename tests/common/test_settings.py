@@ -136,6 +136,8 @@ def test_bad_addresses(address: str) -> None:
         (EdgeSettings, "listen", "nowhere"),
         (EdgeSettings, "dtype", "int4"),
         (EdgeSettings, "max_ahead", 0),
+        (EdgeSettings, "branches", 17),
+        (EdgeSettings, "branches", -2),
         (EdgeSettings, "max_answer_tokens", 0),
         (EdgeSettings, "give_up_after_s", float("nan")),
         (EdgeSettings, "sessions", 0),

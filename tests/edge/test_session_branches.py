@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from common.prefix_hash import prefix_hash
 from common.types import Draft, Opened
 from edge.actions import BranchJob, DraftJob, Show
 from edge.branches import Branched, Choice
+from edge.config import EdgeSettings
 from tests.edge.test_session import EOS, Shell, drafts, only
 
 
@@ -188,3 +191,17 @@ def test_only_commits_that_the_drafter_is_wanted_for_are_held_up(room: bool, spe
     before = worth._spent
     shell.commit([5], drafted=4, accepted=0)
     assert (worth._spent > before) is bool(spent)
+
+
+@pytest.mark.parametrize(
+    ("settings", "tried"),
+    [
+        ({}, 0),
+        ({"device": "cuda:0"}, 3),
+        ({"replay": "7b-bf16"}, 3),
+        ({"device": "cuda:0", "branches": 0}, 0),
+        ({"branches": 5}, 5),
+    ],
+)
+def test_left_open_branches_are_for_drafters_with_a_device_of_their_own(settings: dict[str, Any], tried: int) -> None:
+    assert EdgeSettings(**settings).branches_tried == tried
