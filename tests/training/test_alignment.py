@@ -22,7 +22,8 @@ from training.__main__ import app
 from training.alignment.batches import Batches, cut_short, make_batch
 from training.alignment.chunks import load_chunks
 from training.alignment.extraction import extract
-from training.alignment.fitting import AdapterTrainer, Recipe, Step
+from training.alignment.fitting import AdapterTrainer, Recipe
+from training.alignment.stepping import Step
 from training.alignment.lora import LoraRecipe, LoraTrainer
 from training.alignment.losses import Weights, adapter_loss, state_loss
 from training.alignment.measure import Heads, figures, judge

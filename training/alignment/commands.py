@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -14,10 +13,11 @@ from common.errors import ModelError
 from common.shipped import shipped_drafter, shipped_target
 from training.alignment.chunks import read_index
 from training.alignment.extraction import extract
-from training.alignment.fitting import AdapterTrainer, Recipe, Step
+from training.alignment.fitting import AdapterTrainer, Recipe
 from training.alignment.rollouts import RollOut, write_rollouts
 from training.alignment.sources import GeneratedSource, HeldOutSource, ShardSource, Source, event_pixels
 from training.alignment.states import Aligner
+from training.alignment.stepping import Step, SteppedTrainer
 from training.commands import progress_bar
 from training.data.batches import Shards
 from training.export import load_exported
@@ -136,13 +136,7 @@ def run_lora(
     _train(trainer, "lora", out, limit, console)
 
 
-class _Trains(Protocol):
-    step: int
-
-    def run(self, progress: Callable[[Step], None], limit: int | None = None) -> None: ...
-
-
-def _train(trainer: _Trains, name: str, out: Path, limit: int | None, console: Console) -> None:
+def _train(trainer: SteppedTrainer, name: str, out: Path, limit: int | None, console: Console) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping save
     with progress_bar(console) as bar:
         task = bar.add_task(name, completed=trainer.step)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +25,8 @@ from training.alignment.batches import Batch, Batches, cut_short, shifted
 from training.alignment.losses import Weights, adapter_loss, rate_at, token_loss
 from training.alignment.serving import ServedBatches
 from training.alignment.serving import guess as guess_drafts
+from training.alignment.stepping import SteppedTrainer
 from training.tokenizer import VOCABULARY
-
-SAVE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +68,7 @@ class Recipe:
     start: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """How training stands after a step."""
-
-    step: int
-    steps: int
-    loss: float
-    right: float
-    seconds: float
-
-
-class AdapterTrainer:
+class AdapterTrainer(SteppedTrainer):
     """Trains one adapter on a folder of chunks. A checkpoint holds all state; `run` goes on from the last one."""
 
     def __init__(self, recipe: Recipe, chunks: Path, head: nn.Linear, embed: nn.Embedding, out: Path) -> None:
@@ -100,7 +86,8 @@ class AdapterTrainer:
             SettingsError: the checkpoint was made by another recipe, the chunks lack layers or continuations, or the
                 adapter to begin with has other sizes.
         """
-        self.recipe, self.out, self.step = recipe, out, 0
+        super().__init__(recipe.steps, out)
+        self.recipe = recipe
         self.head, self.embed = head.requires_grad_(False), embed.requires_grad_(False)
         self.batches = Batches(chunks, recipe.batch, recipe.seed, int(recipe.sizes.get("layers", 1)))
         meta = self.batches.index.meta
@@ -117,45 +104,16 @@ class AdapterTrainer:
         if self.checkpoint.exists():
             self._load()
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where the state is kept."""
-        return self.out / "checkpoint.pt"
-
-    @property
-    def done(self) -> bool:
-        """True once all steps are taken."""
-        return self.step >= self.recipe.steps
-
-    def run(self, progress: Callable[[Step], None], limit: int | None = None) -> None:
-        """Train to the end, or for `limit` steps. Saves now and then, at the end and when interrupted."""
-        saved, taken = time.monotonic(), 0
-        try:
-            while not self.done and (limit is None or taken < limit):
-                began = time.monotonic()
-                loss, right = self._train_step()
-                self.step, taken = self.step + 1, taken + 1
-                report = Step(self.step, self.recipe.steps, loss, right, time.monotonic() - began)
-                with (self.out / "log.jsonl").open("a") as file:
-                    file.write(json.dumps(asdict(report)) + "\n")
-                progress(report)
-                if time.monotonic() - saved > SAVE_SECONDS:
-                    self.save()
-                    saved = time.monotonic()
-        finally:
-            self.save()
-
     def save(self) -> None:
         """Write checkpoint and adapter, each whole or not at all."""
-        part = self.checkpoint.with_suffix(".part")
-        state = {
-            "recipe": self._mark(),
-            "step": self.step,
-            "adapter": self.adapter.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        torch.save(state, part)
-        part.replace(self.checkpoint)
+        self._write(
+            {
+                "recipe": self._mark(),
+                "step": self.step,
+                "adapter": self.adapter.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            }
+        )
         save_adapter(self.adapter, self.out, dtype=torch.float16)
 
     def _begin_with(self, other: AnyAdapter) -> None:

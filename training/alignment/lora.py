@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 
 from common.errors import SettingsError
 from training.alignment.chunks import load_chunks, read_index
-from training.alignment.fitting import Step
 from training.alignment.losses import rate_at
+from training.alignment.stepping import Step, SteppedTrainer
 from training.attention import ATTENTION_NAME
 from training.data.batches import PackedText, Pair, pack_pairs
 from training.export import export
@@ -29,7 +28,6 @@ from training.models import DrafterLearner
 from training.objective import Prefix, answer_loss
 
 _WHERE = r"model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)|lm_head"
-SAVE_SECONDS = 60.0
 Events = Callable[[np.ndarray], Tensor]
 """Pixels [B, 5, 3, S, S] of the scenes with these seeds."""
 
@@ -57,7 +55,7 @@ class LoraRecipe:
     seed: int = 0
 
 
-class LoraTrainer:
+class LoraTrainer(SteppedTrainer):
     """Tunes a drafter. A checkpoint holds all state; `run` goes on from the last one."""
 
     def __init__(
@@ -77,8 +75,8 @@ class LoraTrainer:
             ModelError: there are no states.
             SettingsError: the checkpoint was made by another recipe.
         """
-        self.recipe, self.learner, self.prefix = recipe, learner, prefix
-        self.events, self.out, self.step = events, out, 0
+        super().__init__(recipe.steps, out)
+        self.recipe, self.learner, self.prefix, self.events = recipe, learner, prefix, events
         self.answers = answers_of(states)
         self._mark = json.dumps({**asdict(recipe), "states": read_index(states).meta}, sort_keys=True)
         learner.language.set_attn_implementation(ATTENTION_NAME)
@@ -92,33 +90,9 @@ class LoraTrainer:
         if self.checkpoint.exists():
             self._load()
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where the state is kept."""
-        return self.out / "checkpoint.pt"
-
-    @property
-    def done(self) -> bool:
-        """True once all steps are taken."""
-        return self.step >= self.recipe.steps
-
     def run(self, progress: Callable[[Step], None], limit: int | None = None) -> None:
         """Train to the end, or for `limit` steps; writes the merged drafter when it stops."""
-        saved, taken = time.monotonic(), 0
-        try:
-            while not self.done and (limit is None or taken < limit):
-                began = time.monotonic()
-                loss, right = self._train_step()
-                self.step, taken = self.step + 1, taken + 1
-                report = Step(self.step, self.recipe.steps, loss, right, time.monotonic() - began)
-                with (self.out / "log.jsonl").open("a") as file:
-                    file.write(json.dumps(asdict(report)) + "\n")
-                progress(report)
-                if time.monotonic() - saved > SAVE_SECONDS:
-                    self._save()
-                    saved = time.monotonic()
-        finally:
-            self._save()
+        super().run(progress, limit)
         export(self.merged(), self.out)
 
     def merged(self) -> DrafterLearner:
@@ -146,12 +120,10 @@ class LoraTrainer:
         rows = [[self.answers[int(s)][i] for i in rng.permutation(len(self.answers[int(s)]))] for s in seeds]
         return seeds, pack_pairs(rows, self.recipe.room)
 
-    def _save(self) -> None:
-        part = self.checkpoint.with_suffix(".part")
+    def save(self) -> None:
+        """Write the checkpoint: what is tuned, and the optimiser's state."""
         tuned = {name: parameter.detach() for name, parameter in self.tuned.items()}
-        state = {"recipe": self._mark, "step": self.step, "tuned": tuned, "optimizer": self.optimizer.state_dict()}
-        torch.save(state, part)
-        part.replace(self.checkpoint)
+        self._write({"recipe": self._mark, "step": self.step, "tuned": tuned, "optimizer": self.optimizer.state_dict()})
 
     def _load(self) -> None:
         saved = torch.load(self.checkpoint, weights_only=True)
