@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
 
 import grpc
 
@@ -32,17 +33,9 @@ def ask_daemon(
 
 
 def _ask_once(address: str, ask: AskRequest, reach: Reach) -> Iterator[AskEvent]:
-    reaching = _reaching(address, reach)
-    with reaching.channel(address, channel_options()) as channel:
-        call = channel.unary_stream(f"/{codec.EDGE_SERVICE}/Ask")
-        stream = call(codec.encode_ask(ask), metadata=reaching.metadata())
-        try:
-            for data in stream:
-                yield codec.decode_ask_event(data)
-        except grpc.RpcError as error:
-            raise _explained(error, address) from error
-        finally:
-            stream.cancel()
+    with closing(_replies(address, "Ask", codec.encode_ask(ask), reach)) as replies:
+        for data in replies:
+            yield codec.decode_ask_event(data)
 
 
 def watch_daemon(address: str, watch: WatchRequest, reach: Reach = _IN_CLEAR) -> Generator[WatchState, None, None]:
@@ -52,13 +45,18 @@ def watch_daemon(address: str, watch: WatchRequest, reach: Reach = _IN_CLEAR) ->
         LinkError: no daemon at `address`.
         EventSpecError: what the daemon says is wrong.
     """
+    with closing(_replies(address, "Watch", codec.encode_watch(watch), reach)) as replies:
+        for data in replies:
+            yield codec.decode_watch_state(data)
+
+
+def _replies(address: str, method: str, request: bytes, reach: Reach) -> Generator[bytes, None, None]:
+    """What the daemon answers to one call, until the generator is closed."""
     reaching = _reaching(address, reach)
     with reaching.channel(address, channel_options()) as channel:
-        call = channel.unary_stream(f"/{codec.EDGE_SERVICE}/Watch")
-        stream = call(codec.encode_watch(watch), metadata=reaching.metadata())
+        stream = channel.unary_stream(f"/{codec.EDGE_SERVICE}/{method}")(request, metadata=reaching.metadata())
         try:
-            for data in stream:
-                yield codec.decode_watch_state(data)
+            yield from stream
         except grpc.RpcError as error:
             raise _explained(error, address) from error
         finally:
