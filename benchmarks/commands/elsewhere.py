@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 
+from benchmarks.link.base import OnThisHost
 from benchmarks.link.profile import LinkProfile
 
 
-class ElsewhereLink:
+class ElsewhereLink(OnThisHost):
     """An `EmulatedLink` in form: it makes nothing. `backend` is what the caller named, or `elsewhere`."""
 
     def __init__(self, profile: LinkProfile | None, backend: str) -> None:
         self.profile = profile
         self.backend = "elsewhere" if backend == "auto" else backend
         self.notes: tuple[str, ...] = ("the link was made elsewhere; its profile is what the caller said",)
-
-    def edge_command(self, command: Sequence[str]) -> list[str]:
-        return list(command)
-
-    def cloud_command(self, command: Sequence[str]) -> list[str]:
-        return list(command)
-
-    def cloud_listen(self) -> str:
-        return "127.0.0.1:0"
-
-    def reach(self, address: str) -> str:
-        return address
-
-    def close(self) -> None:
-        """Nothing to do."""
 
     def __enter__(self) -> ElsewhereLink:
         return self

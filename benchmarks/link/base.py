@@ -35,3 +35,26 @@ class EmulatedLink(Protocol):
 
     def close(self) -> None:
         """Take the link down: nothing of it is left."""
+
+
+class OnThisHost:
+    """Places of an `EmulatedLink` without a network of its own: processes run here, and find each other on loopback."""
+
+    def edge_command(self, command: Sequence[str]) -> list[str]:
+        """As it is."""
+        return list(command)
+
+    def cloud_command(self, command: Sequence[str]) -> list[str]:
+        """As it is."""
+        return list(command)
+
+    def cloud_listen(self) -> str:
+        """Any port of loopback."""
+        return "127.0.0.1:0"
+
+    def reach(self, address: str) -> str:
+        """As it is."""
+        return address
+
+    def close(self) -> None:
+        """Nothing to do."""

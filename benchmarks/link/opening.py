@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.link.base import EmulatedLink
+from benchmarks.link.base import EmulatedLink, OnThisHost
 from benchmarks.link.profile import LinkProfile
 from common.errors import SettingsError
 
 BACKENDS = ("tun", "netem", "proxy", "loopback")
 
 
-class LoopbackLink:
+class LoopbackLink(OnThisHost):
     """No link: both sides on this machine's loopback."""
 
     backend = "loopback"
     profile: LinkProfile | None = None
     notes: tuple[str, ...] = ("nothing is emulated: both sides are on this machine's loopback",)
-
-    def edge_command(self, command: Sequence[str]) -> list[str]:
-        return list(command)
-
-    def cloud_command(self, command: Sequence[str]) -> list[str]:
-        return list(command)
-
-    def cloud_listen(self) -> str:
-        return "127.0.0.1:0"
-
-    def reach(self, address: str) -> str:
-        return address
-
-    def close(self) -> None:
-        """Nothing to do."""
 
 
 def tun_missing() -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.link.base import OnThisHost
 from benchmarks.link.child import HelperProcess
 from benchmarks.link.profile import LinkProfile
 
@@ -14,7 +14,7 @@ NOTES: tuple[str, ...] = (
 )
 
 
-class ProxyLink:
+class ProxyLink(OnThisHost):
     """See `EmulatedLink` for what it offers. Both sides are on this machine's loopback; `reach` opens a relay.
 
     Raises:
@@ -29,15 +29,6 @@ class ProxyLink:
         self.profile: LinkProfile | None = profile
         self._process = HelperProcess("benchmarks.link.proxy_process", message=profile.as_dict())
         self._relays: dict[str, str] = {}
-
-    def edge_command(self, command: Sequence[str]) -> list[str]:
-        return list(command)
-
-    def cloud_command(self, command: Sequence[str]) -> list[str]:
-        return list(command)
-
-    def cloud_listen(self) -> str:
-        return "127.0.0.1:0"
 
     def reach(self, address: str) -> str:
         if address not in self._relays:
