@@ -39,6 +39,7 @@ from common.failures import failure_of
 from common.logs import in_session
 from common.rpc import abort
 from common.sealing import METADATA, is_sealed, seal, unsealed
+from common.standing import Standing
 from common.tracing import NoSpans, Spans, parent_of
 from common.types import Close, Draft, EdgeMessage, Open, Opened
 
@@ -105,8 +106,9 @@ class SpeculationService:
         try:
             principal = self._door.principal(context)
             parent = parent_of(context.invocation_metadata())
+            standing = self._door.standing(f"/{codec.SERVICE}/Speculate", context)
             with self._admission.call(principal.client, time.monotonic()), self._spans.span("speculate", parent):
-                async with contextlib.aclosing(self._converse(requests, principal)) as replies:
+                async with contextlib.aclosing(self._converse(requests, principal, standing)) as replies:
                     async for reply in replies:
                         yield sealing(reply)
         except EventSpecError as error:
@@ -119,13 +121,16 @@ class SpeculationService:
         if isinstance(error, CapacityError | MessageError):
             await self._door.hold()
 
-    async def _converse(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
+    async def _converse(
+        self, requests: AsyncIterator[bytes], principal: Principal, standing: Standing
+    ) -> AsyncGenerator[bytes, None]:
         with self._striking(principal):
             first = await self._opening(requests)
         opening = _of(principal, first)
         in_session(first.session_id)
         stream = self._streams.attach(opening)
         reader = asyncio.create_task(self._read(requests, stream, opening, first))
+        guard = asyncio.create_task(self._guard(stream, standing))
         try:
             named = first.session_id == opening.session_id
             while (data := await stream.outbox.get()) is not None:
@@ -133,6 +138,7 @@ class SpeculationService:
                 named = True  # the first reply is the only one that has the id in it
         finally:
             reader.cancel()
+            guard.cancel()
             self._streams.detach(stream)
             self._log_end(stream, principal)
             if not stream.said_goodbye and not stream.replaced:
@@ -210,6 +216,12 @@ class SpeculationService:
             return
         stream.end()
 
+    async def _guard(self, stream: SessionStream, standing: Standing) -> None:
+        """A revoked token ends its streams; sessions are parked, for their edges may come again with another."""
+        error = await standing.lost()
+        self.counters.refused(error)
+        stream.fail(error)
+
     async def _forget(self, session_id: str) -> None:
         try:
             await self._engine.send(session_id, Close())
@@ -231,6 +243,7 @@ class SpeculationService:
         requests, sealing = await _agree_on_seals(requests, context)
         try:
             principal = self._door.principal(context)
+            requests = self._door.standing(f"/{codec.SERVICE}/StreamVideo", context).watching(requests)
             with self._admission.call(principal.client, time.monotonic()), self._striking(principal):
                 async with contextlib.aclosing(self._videos.take(requests, principal)) as replies:
                     async for reply in replies:

@@ -156,6 +156,13 @@ class TokenBook:
         """
         self._file = WatchedFile(Path(path))
         self._entries = parse_tokens(self._file.read_text(), str(path))
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        """Grows each time that the file is read again."""
+        self._refreshed()
+        return self._version
 
     def __len__(self) -> int:
         return len(self._refreshed())
@@ -182,6 +189,7 @@ class TokenBook:
             text = self._file.changed_text()
             if text is not None:
                 self._entries = parse_tokens(text, str(self._file.path))
+                self._version += 1
                 log.info("read %d tokens again", len(self._entries))
         except SettingsError as error:
             log.warning("%s; the tokens read before stay in force", error)

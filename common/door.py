@@ -21,6 +21,7 @@ import grpc.aio
 from common.access import Scope, TokenBook, bearer_token, require_scope
 from common.errors import AccessError, AuthenticationError
 from common.rpc import abort
+from common.standing import Standing
 
 log = logging.getLogger("eventspec.access")
 
@@ -97,6 +98,13 @@ class Door:
         if self._certificates and not context.peer().startswith("unix:"):
             return Principal(_certified_name(context), host)
         return Principal("", host)
+
+    def standing(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Standing:
+        """Whether a call of a method (by its path) would still be let in, while it runs. Raises AccessError."""
+        if self._book is None:
+            return Standing()
+        metadata = cast("Metadata", context.invocation_metadata() or ())
+        return Standing(self._book, bearer_token(metadata), self._scopes.get(method, Scope.INFO))
 
     async def hold(self) -> None:
         """Keep a refused caller waiting: it costs nothing here, and whoever tries on and on does it slowly."""

@@ -15,7 +15,8 @@ EventSpecError
 │   └── AuthorizationError  known, but not allowed to do this (PERMISSION_DENIED)
 ├── SessionError            no such session, or it is in another state (NOT_FOUND)
 ├── LinkError               the peer can't be reached or was lost (UNAVAILABLE, retryable)
-│   └── DrainingError       the peer is going down, and takes nothing new (UNAVAILABLE, retryable)
+│   ├── DrainingError       the peer is going down, and takes nothing new (UNAVAILABLE, retryable)
+│   └── RevokedError        a running stream's token isn't valid any more (UNAVAILABLE, retryable with another)
 └── EngineError             the engine failed or died (INTERNAL; a dead engine is retryable)
     └── EngineDeadError     the engine process is gone; sessions may resume (UNAVAILABLE, retryable)
 """
@@ -101,6 +102,10 @@ class DrainingError(LinkError):
     """The peer is going down and takes nothing new. Another may; this one may come back."""
 
     retry_after_ms = 1_000
+
+
+class RevokedError(LinkError):
+    """The token of a running stream isn't valid any more. With one that is, trying again works."""
 
 
 class EngineError(EventSpecError):

@@ -72,6 +72,7 @@ class EdgeDaemon:
             cloud=self._settings.cloud,
             sessions=self._settings.sessions,
             orphans=lambda: desk.orphans,
+            door=self._server.door,
         )
         if self._settings.metrics:
             read = EdgeMetrics(self._counters, drafter.name, lambda: desk.orphans).read

@@ -11,6 +11,7 @@ import grpc.aio
 
 from common import codec
 from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchState
+from common.door import Door
 from common.errors import CapacityError, EventSpecError
 from common.rpc import abort
 
@@ -29,8 +30,16 @@ class EdgeService:
     """The handlers of `eventspec.v1.EdgeService`."""
 
     def __init__(
-        self, answers: Answers, *, drafter: str, cloud: str, sessions: int, orphans: Callable[[], int] = lambda: 0
+        self,
+        answers: Answers,
+        *,
+        drafter: str,
+        cloud: str,
+        sessions: int,
+        orphans: Callable[[], int] = lambda: 0,
+        door: Door | None = None,
     ) -> None:
+        self._door = door or Door({})
         self._answers = answers
         self._orphans = orphans
         self._drafter = drafter
@@ -56,8 +65,10 @@ class EdgeService:
         try:
             if self._running > self._limit:
                 raise CapacityError(f"{self._limit} answers are in progress; ask again in a moment")
+            standing = self._door.standing(f"/{codec.EDGE_SERVICE}/Ask", context)
             async with contextlib.aclosing(self._answers.answer(codec.decode_ask(request))) as events:
                 async for event in events:
+                    standing.check()
                     yield codec.encode_ask_event(event)
         except EventSpecError as error:
             await abort(context, error)
@@ -67,8 +78,10 @@ class EdgeService:
     async def watch(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[bytes]:
         """A clip, watched for as long as the caller listens."""
         try:
+            standing = self._door.standing(f"/{codec.EDGE_SERVICE}/Watch", context)
             async with contextlib.aclosing(self._answers.watch(codec.decode_watch(request))) as states:
                 async for state in states:
+                    standing.check()
                     yield codec.encode_watch_state(state)
         except EventSpecError as error:
             await abort(context, error)

@@ -237,6 +237,61 @@ async def test_tokens_rotate_under_a_running_daemon(monkeypatch: pytest.MonkeyPa
         assert await info(address, new) == "fake"
 
 
+async def test_a_revoked_token_ends_its_streams_and_another_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tokens: Tokens, clip: Clip
+) -> None:
+    monkeypatch.setattr("common.standing.LOOK_EVERY_S", 0.05)
+    old, other = tokens.add("old", "edge", *EDGE), tokens.add("other", "other", *EDGE)
+    async with serving(monkeypatch, tokens=str(tokens.path)) as served:
+        served.engine.hold_at = 4
+        async with peers(served, old) as first, peers(served, other) as beside:
+            peer, neighbour = await first.opened(), await beside.opened("session-1")
+            await first.send_video(whole(clip))
+            await peer.hear_tokens(4)
+            new = tokens.add("new", "edge", *EDGE)
+            await asyncio.sleep(0.2)
+            assert len(served.daemon._streams) == 2  # the file has changed, not the old token
+            del tokens.entries["old"]
+            tokens.write()
+            async with asyncio.timeout(2):
+                revoked = await peer.hear_until(Failure)
+            assert (revoked.code, revoked.retryable) == (FailureCode.UNAVAILABLE, True)
+            assert "isn't valid any more" in revoked.message
+            assert tokens.secrets["old"] not in revoked.message
+            await served.engine.until_parked(next(iter(served.engine.engine._sessions)))
+            error = await failure_of_call(served, "Speculate", old)
+            assert isinstance(error, AuthenticationError)
+            served.engine.release()
+            async with peers(served, new) as renewed:
+                again = renewed.peer()
+                await again.say(opening(epoch=1, committed=tuple(peer.answer)))
+                again.answer = list(peer.answer)
+                assert not (await again.hear_until(Opened)).video_needed
+                await again.hear_until(Finished)
+                assert again.answer == TRUTH
+                await again.say(Close())
+                await again.hear_end()
+            assert len(served.daemon._streams) == 1
+            await neighbour.say(Close())
+
+
+async def test_an_upload_ends_with_its_token(monkeypatch: pytest.MonkeyPatch, tokens: Tokens, clip: Clip) -> None:
+    way = tokens.add("old", "edge", *EDGE)
+    async with serving(monkeypatch, tokens=str(tokens.path)) as served, peers(served, way) as edge:
+        await edge.opened()
+        call = served.channel.stream_stream(f"/{codec.SERVICE}/StreamVideo")(metadata=Reaching(way).metadata())
+        messages = list(whole(clip))
+        await call.write(messages[0])
+        await asyncio.sleep(0.1)
+        del tokens.entries["old"]
+        tokens.write()
+        await call.write(messages[1])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            async with asyncio.timeout(5):
+                await call.read()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
 # --------------------------------------------------------------------------------------------- whose session is whose
 
 
