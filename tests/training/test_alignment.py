@@ -23,12 +23,12 @@ from training.alignment.batches import Batches, cut_short, make_batch
 from training.alignment.chunks import load_chunks
 from training.alignment.extraction import extract
 from training.alignment.fitting import AdapterTrainer, Recipe
-from training.alignment.stepping import Step
 from training.alignment.lora import LoraRecipe, LoraTrainer
 from training.alignment.losses import Weights, adapter_loss, state_loss
 from training.alignment.measure import Heads, figures, judge
 from training.alignment.sources import GeneratedSource
 from training.alignment.states import Aligner
+from training.alignment.stepping import Step
 from training.evaluation.bound import Bound, Posterior, bound, fires
 from training.evaluation.bound import judge as observe
 from training.evaluation.cases import held_out
