@@ -26,6 +26,7 @@ from edge.answering import Answering
 from edge.config import EdgeSettings
 from edge.drafter_model import DrafterModel
 from edge.link import GrpcLink, LinkSettings, Packets
+from edge.pacing import VideoInFlight
 from edge.runner import Video
 from edge.stages import Stages
 from edge.worker import DraftingThread
@@ -85,7 +86,8 @@ class GatewayLink(GrpcLink):
     async def send_video(self, session_id: str, header: VideoHeader, packets: Packets) -> int:
         """Pass an upload on."""
         assert isinstance(packets, UploadedVideo)
-        return await self._send_video(packets.messages(session_id))
+        unpaced = VideoInFlight()  # it has crossed the link already
+        return await self._send_video(packets.messages(session_id), unpaced)
 
 
 class UploadedAnswering(Answering):
