@@ -77,7 +77,7 @@ class CloudSettings(EngineSettings):
     def __post_init__(self) -> None:
         check_address("listen", self.listen)
         self.security.check(self.listen)
-        check_metrics(self.metrics, self.insecure)
+        check_metrics(self.metrics, self.security)
         check_log_format(self.log_format)
         require(
             not self.local_listen or self.local_listen.startswith("unix:"),

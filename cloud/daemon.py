@@ -78,7 +78,7 @@ class CloudDaemon:
             read = CloudMetrics(
                 self._engine, self._streams, service.counters, self._server.door, lambda: service.draining.active
             ).read
-            self._metrics = MetricsServer(self._settings.metrics, read)
+            self._metrics = MetricsServer(self._settings.metrics, read, self._settings.security)
 
     async def stop(self) -> None:
         """Take no new sessions, give running ones a moment, end everything."""

@@ -1,12 +1,14 @@
-"""Serves metrics to Prometheus over plain HTTP, in threads of its own: a scrape never waits on the event loop.
+"""Serves metrics to Prometheus over HTTP, in threads of its own: a scrape never waits on the event loop.
 
 It is off unless asked for. Numbers only, no questions, answers or names; but whoever reads them knows how much is going
-on, so beyond this machine it needs the explicit word that every listener in the clear needs.
+on, so the rule beyond this machine is that of every listener: TLS, or the explicit word; and a token, where there are
+tokens.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Iterable
 from socketserver import ThreadingMixIn
@@ -15,7 +17,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from common.errors import SettingsError
 from common.metrics import Family, Histogram, Kind, Read
-from common.security import is_local
+from common.metrics_door import MetricsTls, behind_tokens, tls_for
+from common.security import Security, is_local
 from common.settings import check_address, require
 
 if TYPE_CHECKING:
@@ -27,44 +30,46 @@ _READ_TIMEOUT_S = 5.0
 _MOST_AT_ONCE = 8
 
 
-def check_metrics(address: str, insecure: bool) -> None:
+def check_metrics(address: str, security: Security) -> None:
     """Raise SettingsError if metrics can't be served there, or may not."""
     if not address:
         return
     require(not address.startswith("unix:"), "metrics are served over HTTP: --metrics HOST:PORT")
     check_address("metrics", address)
     require(
-        is_local(address) or insecure,
-        f"metrics on {address} would be told to anyone: keep them on 127.0.0.1, or say --insecure if the network is "
-        "one that you trust",
+        is_local(address) or bool(security.tls.cert) or security.insecure,
+        f"metrics on {address} would be told to anyone: keep them on 127.0.0.1, give --tls-cert and --tls-key, or say "
+        "--insecure if the network is one that you trust",
     )
 
 
 class MetricsServer:
     """An HTTP server that answers every GET with the families that `read` has at that moment."""
 
-    def __init__(self, address: str, read: Read) -> None:
+    def __init__(self, address: str, read: Read, security: Security | None = None) -> None:
         """Listen.
 
         Raises:
-            SettingsError: the address can't be listened on.
+            SettingsError: the address can't be listened on, or a file of TLS or the tokens' makes no sense.
         """
         from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 
         registry = CollectorRegistry()
         registry.register(_Collector(read))
         ProcessCollector(registry=registry)
+        security = security or Security()
+        app = behind_tokens(make_wsgi_app(registry), address, security)
+        tls = tls_for(address, security)
         host, _, port = address.rpartition(":")
         try:
-            server = make_server(
-                host.strip("[]"), int(port), make_wsgi_app(registry), server_class=_Server, handler_class=_Handler
-            )
+            server = make_server(host.strip("[]"), int(port), app, server_class=_Server, handler_class=_Handler)
         except OSError as error:
             raise SettingsError(f"can't serve metrics on {address} ({error.strerror}): choose another") from error
+        server.tls = tls
         self._server = server
         self.address = f"{host}:{server.server_port}"
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-        log.info("metrics on http://%s/metrics", self.address)
+        log.info("metrics on %s://%s/metrics", "https" if tls is not None else "http", self.address)
 
     def close(self) -> None:
         """Stop listening."""
@@ -77,6 +82,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
     block_on_close = False
+    tls: MetricsTls | None = None
     _places = threading.BoundedSemaphore(_MOST_AT_ONCE)
 
     def process_request(self, request: object, client_address: object) -> None:
@@ -87,9 +93,19 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def process_request_thread(self, request: object, client_address: object) -> None:
         try:
-            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+            super().process_request_thread(self._secured(request), client_address)  # type: ignore[arg-type]
+        except OSError:  # of the handshake
+            self.shutdown_request(request)  # type: ignore[arg-type]
         finally:
             self._places.release()
+
+    def _secured(self, request: object) -> object:
+        """The connection after its handshake, in the scrape's own thread."""
+        assert isinstance(request, socket.socket)
+        if self.tls is None:
+            return request
+        request.settimeout(_READ_TIMEOUT_S)
+        return self.tls.context.wrap_socket(request, server_side=True)
 
     def handle_error(self, request: object, client_address: object) -> None:
         log.debug("a scrape ended early", exc_info=True)

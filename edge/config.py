@@ -66,7 +66,7 @@ class EdgeSettings(ModelSettings):
         for cloud in clouds:
             check_address("cloud", cloud)
         self.security.check(self.listen)
-        check_metrics(self.metrics, self.insecure)
+        check_metrics(self.metrics, self.security)
         check_log_format(self.log_format)
         for cloud in clouds:
             self.reach.check(cloud)

@@ -76,7 +76,7 @@ class EdgeDaemon:
         )
         if self._settings.metrics:
             read = EdgeMetrics(self._counters, drafter.name, lambda: desk.orphans).read
-            self._metrics = MetricsServer(self._settings.metrics, read)
+            self._metrics = MetricsServer(self._settings.metrics, read, self._settings.security)
         if found := await desk.recover():
             log.info("going on with %d answers that the daemon before this left", found)
         self.address = await self._server.start(service.handlers(), self._settings.listen)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from array import array
@@ -17,9 +19,12 @@ from cloud.config import CloudSettings
 from cloud.engine_stats import EngineStats, EngineTotals
 from cloud.metrics import METRICS as CLOUD
 from cloud.metrics import engine_families
+from common.access import Scope, new_token, render_tokens
+from common.certificates import write_authority
 from common.errors import CapacityError, SettingsError
 from common.metrics import Family, Histogram, Kind, Metric, at_least, by, one
 from common.metrics_server import MetricsServer
+from common.security import Security, TlsFiles
 from common.types import Commit, Failure, FailureCode, Finished, FinishReason, StepTimings
 from edge.config import EdgeSettings
 from edge.counters import EdgeCounters
@@ -145,3 +150,60 @@ def test_metrics_beyond_this_machine_need_the_word(kind: type[CloudSettings] | t
     for address in ("0.0.0.0:9000", "unix:/tmp/x", "9000"):
         with pytest.raises(SettingsError):
             kind(metrics=address)
+
+
+def test_with_tls_metrics_may_be_told_beyond_this_machine() -> None:
+    for kind in (CloudSettings, EdgeSettings):
+        assert kind(metrics="0.0.0.0:9000", tls_cert="a.pem", tls_key="a.key").metrics
+
+
+def test_beyond_this_machine_a_scrape_needs_tls_and_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.metrics_door.is_local", lambda address: False)
+    write_authority(tmp_path, hosts=["127.0.0.1"])
+    (info, good), (ask, narrow) = new_token("prometheus", [Scope.INFO]), new_token("edge", [Scope.ASK])
+    (tmp_path / "tokens.toml").write_text(render_tokens([good, narrow]))
+    tls = TlsFiles(str(tmp_path / "cloud.pem"), str(tmp_path / "cloud.key"))
+    server = MetricsServer("127.0.0.1:0", lambda: [], Security(tls, str(tmp_path / "tokens.toml")))
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+
+    def status(token: str, scheme: str = "https") -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"{scheme}://{server.address}/metrics", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10, context=trusting) as reply:
+                return int(reply.status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    try:
+        assert [status(token) for token in (info, "", "evs_guessed", ask)] == [200, 401, 401, 403]
+        with pytest.raises((urllib.error.URLError, ConnectionError)):
+            status(info, "http")
+        renewed = tmp_path / "renewed"
+        renewed.mkdir()
+        write_authority(renewed, hosts=["127.0.0.1"])
+        for name in ("cloud.key", "cloud.pem"):
+            shutil.copy(renewed / name, tmp_path / name)
+        with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+            status(info)
+    finally:
+        server.close()
+
+
+def test_a_client_without_a_certificate_gets_no_metrics_where_one_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.metrics_door.is_local", lambda address: False)
+    write_authority(tmp_path, hosts=["127.0.0.1"], edges=["prometheus"])
+    tls = TlsFiles(*(str(tmp_path / name) for name in ("cloud.pem", "cloud.key", "ca.pem")))
+    server = MetricsServer("127.0.0.1:0", lambda: [], Security(tls))
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    url = f"https://{server.address}/metrics"
+    try:
+        with pytest.raises(OSError, match=r"(?i)certificate|reset|closed|EOF"):
+            urllib.request.urlopen(url, timeout=10, context=trusting).read()
+        trusting.load_cert_chain(tmp_path / "prometheus.pem", tmp_path / "prometheus.key")
+        with urllib.request.urlopen(url, timeout=10, context=trusting) as reply:
+            assert reply.status == 200
+    finally:
+        server.close()
