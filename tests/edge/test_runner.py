@@ -331,7 +331,7 @@ async def test_what_becomes_of_a_lost_streams_video_is_nobodys_business(link: Lo
         asyncio.get_running_loop().call_later(0.05, said.set)
         raise VideoFormatError("the video breaks off")
 
-    link.send_video = late  # type: ignore[method-assign]
+    link.send_video = late  # type: ignore[method-assign, assignment]
     assert await asker.run() == truth()
     assert said.is_set()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from common.errors import LinkError
 from common.types import Commit, Draft, Opened, StepTimings
-from tests.edge.test_session import DraftJob, Send, Shell, only
+from edge.actions import DraftJob, Send
+from tests.edge.test_session import Shell, only
 
 
 def drafts(shell: Shell) -> list[Draft]:

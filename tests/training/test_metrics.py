@@ -139,9 +139,8 @@ def test_decisions_need_no_profile() -> None:
     """Passes that grow with their rows make short drafts the better ones."""
     mask = np.ones((50, 20), bool)
     flags = np.random.default_rng(0).random((50, 20)) < 0.9
-    flat, steep = (
-        decide_by("", lambda draft, row=row: Times(20, 10, 10, 1, 10 + row * draft), flags, mask) for row in (0.0, 5.0)
-    )
+    flat = decide_by("", lambda draft: Times(20, 10, 10, 1, 10), flags, mask)
+    steep = decide_by("", lambda draft: Times(20, 10, 10, 1, 10 + 5 * draft), flags, mask)
     assert steep.draft < flat.draft
     assert flat.passes < steep.passes
     assert flat.target_share == steep.target_share == tuple(20 / (20 + 10 * (n - 1)) for n in (5, 20, 45))
