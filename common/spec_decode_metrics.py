@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from common.metrics import Family, Kind, Metric, by, one
 
 
+_PLACES = 16
+
+
 @dataclass(frozen=True, slots=True)
 class SpecDecodeMetrics:
     """One side's five; make them with `of`."""
@@ -62,4 +65,6 @@ class SpecDecodeMetrics:
 
 
 def _by_place(metric: Metric, counts: Sequence[int]) -> Family:
-    return by(metric, {str(place): count for place, count in enumerate(counts)})
+    """The usual places are there from the beginning: Prometheus sees no increase in a counter that begins above 0."""
+    there = [*counts, *[0] * (_PLACES - len(counts))]
+    return by(metric, {str(place): count for place, count in enumerate(there)})

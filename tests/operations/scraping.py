@@ -28,9 +28,10 @@ class Scrape:
         return self.samples[name, tuple(sorted(labels.items()))]
 
     def positions(self, name: str) -> list[float]:
-        """Of a metric by position."""
+        """Of a metric by position, up to the last that isn't 0."""
         found = {dict(labels)["position"]: value for (n, labels), value in self.samples.items() if n == name}
-        return [found[str(place)] for place in range(len(found))]
+        reached = max((int(place) for place, value in found.items() if value), default=-1)
+        return [found[str(place)] for place in range(reached + 1)]
 
 
 def metrics_url(daemon: DaemonProcess) -> str:
