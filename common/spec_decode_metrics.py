@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from common.metrics import Family, Kind, Metric, by, one
 
-
 _PLACES = 16
 
 
