@@ -74,6 +74,9 @@ class DraftLength:
         step = 2 if commit.accepted == commit.drafted else -1
         self._length = max(1, min(self._longest, self._length + step))
 
+    def think(self) -> None:
+        """What goes out has gone out: draw conclusions for this answer, if it is time."""
+
     def reflect(self) -> None:
         """The answer has ended and nobody waits: draw conclusions for those to come."""
 
@@ -109,6 +112,8 @@ class Controller(DraftLength):
     _commits: int = 0
     _next_look: int = _FIRST_LOOK
     _probed_at: int = 0
+    _due: bool = False
+    _looked: Circumstances | None = None  # in this answer
     _pace: Pace = field(init=False)
     _plan: Plan = field(init=False)
 
@@ -154,16 +159,22 @@ class Controller(DraftLength):
         self._max_draft = max(1, longest)
 
     def learn(self, commit: Commit) -> None:
-        """Count a commit; now and then look at the plan again."""
+        """Count a commit; now and then it is time to look at the plan again."""
         self._commits += 1
         if self._commits == self._next_look:
             self._next_look += min(self._commits, _LAST_STEP)
+            self._due = True
+
+    def think(self) -> None:
+        if self._due:
+            self._due = False
             self.reconsider()
 
     def reconsider(self) -> None:
-        """Look at this answer's plan again, under its pace."""
+        """Look at this answer's plan again, under its pace: some milliseconds, where things have changed."""
         c = self._changed()
-        if c is not None:
+        if c is not None and (self._looked is None or not alike(c, self._looked)):
+            self._looked = c
             self._look(self._pace, c)
             self._take(self._advised)
 

@@ -108,6 +108,8 @@ class AnswerRunner:
                     self._events.get_nowait()(self._clock())
                 async for event in self._perform(self._session.drain()):
                     yield event
+                if self._events.empty():
+                    self._session.length.think()
             if self._done.error is not None:
                 raise self._done.error
         finally:

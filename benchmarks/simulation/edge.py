@@ -122,6 +122,7 @@ class SimulatedAnswer:
     def _tell(self, event: Callable[[float], None]) -> None:
         event(self._timeline.now)
         self._act()
+        self.session.length.think()
 
     def _act(self) -> None:
         for action in self.session.drain():

@@ -310,7 +310,27 @@ def test_the_clouds_limit_is_obeyed_and_the_plan_looked_at_again() -> None:
     assert one.count(0, 0, Pace.EAGER) <= 3
     for position in range(8):
         one.learn(Commit(position, (5,), timings=StepTimings(0, 30_000)))
+    assert one.plan.length > 3  # nothing is searched for while a commit's drafts wait to go out
+    one.think()
     assert 1 <= one.plan.length <= 3
+
+
+def test_a_plan_is_searched_for_once_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[float] = []
+    best = best_plan
+    monkeypatch.setattr("edge.controller.best_plan", lambda c, *how: searched.append(c.pass_s) or best(c, *how))  # type: ignore[func-returns-value]
+    estimates = learnt(0.9)
+    one = controller(estimates)
+    for position in range(40):
+        one.learn(Commit(position, (5,), timings=StepTimings(0, 30_000)))
+        one.think()
+    assert len(searched) == 1
+    for _ in range(60):
+        estimates.passed(0, 1, 0.09)
+    for position in range(40, 80):
+        one.learn(Commit(position, (5,), timings=StepTimings(0, 90_000)))
+        one.think()
+    assert len(searched) == 2
 
 
 def test_experience_is_shared_and_a_length_that_is_asked_for_is_kept() -> None:
