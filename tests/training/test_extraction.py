@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
@@ -152,6 +153,46 @@ def test_a_kill_loses_at_most_one_chunk(tmp_path: Path) -> None:
     index = read_index(tmp_path)
     assert index.samples >= seen - 8
     assert sum(len(chunk) for chunk in load_chunks(tmp_path)) == index.samples
+
+
+class Many(Few):
+    """The same two scenes over and over."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def scenes(self, start: int) -> Iterator[Material]:
+        for at in range(start, self.count):
+            scene = next(super().scenes(at % 2))
+            yield Material(at, scene.video, scene.events, scene.pairs)
+
+
+def test_memory_does_not_grow_with_the_samples(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes of all tensors alive, at their most, with three times the samples in chunks of the same size."""
+    monkeypatch.setattr("training.alignment.states.MAX_ANSWER", 6)
+    both, peaks = aligner(tokenizer), []
+    for count, chunk in ((2, 6), (6, 6), (6, 18)):
+        alive: list[int] = []
+        into = tmp_path / f"{count}-{chunk}"
+        extract(Many(count), both, into, chunk, lambda *_, alive=alive: alive.append(_tensor_bytes()))
+        peaks.append(max(alive))
+    assert peaks[1] < 1.002 * peaks[0]
+    assert peaks[2] > 1.005 * peaks[0], "a chunk that holds all is seen"
+    assert read_index(tmp_path / "6-6").samples == 3 * read_index(tmp_path / "2-6").samples == 18
+
+
+def _tensor_bytes() -> int:
+    found = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in _tensors()}
+    return sum(found.values())
+
+
+def _tensors() -> Iterator[torch.Tensor]:
+    return (one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter))
 
 
 def test_sources_agree(tokenizer: Tokenizer, data: Path) -> None:
