@@ -33,6 +33,7 @@ class Figures:
     rollbacks: int = 0
     resumes: int = 0
     stale_drafts: int = 0
+    salvaged_drafts: int = 0
     draft_tokens_made: int = 0
     draft_tokens_sent: int = 0
     draft_jobs: int = 0
@@ -56,6 +57,7 @@ class Figures:
     cloud_replay: str = ""
     replay_overruns: int = 0
     _sent_at: dict[int, float] = field(default_factory=dict)
+    _base_of: dict[int, int] = field(default_factory=dict)
     _open_trip_s: float | None = None
     _progress: list[Progress] = field(default_factory=list)
     _commits: list[tuple[float, Commit, int]] = field(default_factory=list)
@@ -72,10 +74,11 @@ class Figures:
         self.first_provisional_at = self.first_provisional_at or now
         self.last_provisional_at = now
 
-    def sent_draft(self, draft_id: int, count: int, now: float) -> None:
-        """A draft of `count` tokens went up."""
+    def sent_draft(self, draft_id: int, count: int, now: float, base: int = 0) -> None:
+        """A draft of `count` tokens from position `base` on went up."""
         self.draft_tokens_sent += count
         self._sent_at[draft_id] = now
+        self._base_of[draft_id] = base
 
     def drafted_job(self, count: int) -> None:
         """The drafter made `count` tokens."""
@@ -109,6 +112,8 @@ class Figures:
         self.cloud_forward_us += commit.timings.forward_us
         if commit.drafted:
             self._verification(commit)
+        base = self._base_of.pop(commit.draft_id, commit.start_position)
+        self.salvaged_drafts += commit.drafted > 0 and base < commit.start_position
         sent_at = self._sent_at.pop(commit.draft_id, None)
         if sent_at is not None:
             cloud_s = (commit.timings.queue_us + commit.timings.forward_us) / 1e6
@@ -192,6 +197,7 @@ class Figures:
             "rollbacks": self.rollbacks,
             "resumes": self.resumes,
             "stale_drafts": self.stale_drafts,
+            "salvaged_drafts": self.salvaged_drafts,
             "draft_tokens_made": self.draft_tokens_made,
             "draft_tokens_wasted": max(0, self.draft_tokens_made - self.accepted),
             "round_trip_ms": _median(self.round_trips_ms),

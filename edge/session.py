@@ -280,7 +280,7 @@ class EdgeSession:
             return
         self._draft_id = draft.draft_id
         self.sent = self.belief[:stop]
-        self.figures.sent_draft(self._draft_id, stop - start, now)
+        self.figures.sent_draft(self._draft_id, stop - start, now, start)
         self._actions.append(Send(draft))
 
     def _draft(self, start: int, stop: int) -> Draft | None:

@@ -188,6 +188,17 @@ def test_a_commit_that_disagrees_rolls_the_drafter_back(shell: Shell) -> None:
     assert drafts(actions) == [Draft(3, 0, 2, prefix_hash([5, 30]), (31, 32))]
 
 
+def test_a_late_draft_of_which_the_rest_is_checked_is_salvaged(shell: Shell) -> None:
+    shell.tell("drafted", [5, 6, 7, 8])  # draft 1, from 0 on
+    shell.commit([5])  # the cloud didn't wait for it
+    shell.commit([6, 7], drafted=3, accepted=1, draft_id=1)
+    assert shell.session.figures.report(3)["salvaged_drafts"] == 1
+    shell.commit([8], drafted=1, accepted=1, draft_id=1)  # what was left of it: told once
+    shell.tell("drafted", [9, 10])
+    shell.commit([9, 10], drafted=2, accepted=2, draft_id=2)
+    assert shell.session.figures.salvaged_drafts == 1
+
+
 # --------------------------------------------------------------------------------------------- what it learns
 
 
