@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 import grpc.aio
@@ -15,9 +15,10 @@ from common import codec
 from common.access import AUTHORIZATION
 from common.prefix_hash import prefix_hash
 from common.rpc import channel_options
-from common.types import Close, Commit, Draft, DrafterInfo, Failure, Finished, Open
+from common.types import Close, Commit, Draft, DrafterInfo, Failure, Finished, Open, Pace
 from common.video import VideoHeader, VideoPacket
 
+_PATIENCE_MS = 100
 _BACKOFF_S = 0.2  # where a refusal says nothing of when to come back
 
 
@@ -95,11 +96,12 @@ class Asker:
     async def _ask(self, question: Question, began: float) -> Failure | None:
         """One try. Returns the refusal, if there was one."""
         session_id = f"fair-{self._chance.getrandbits(96):024x}"
-        info = DrafterInfo("nonsense", self.tokenizer_hash, 300, 64) if question.drafts else DrafterInfo()
+        opening = Open(session_id, question.text, max_tokens=question.tokens)
+        if question.drafts:  # patient, so that its drafts come in time to be checked, and cost what they cost
+            info = DrafterInfo("nonsense", self.tokenizer_hash, 300, 64)
+            opening = replace(opening, drafter=info, pace=Pace.PATIENT, patience_ms=_PATIENCE_MS)
         call = self._channel.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata)
-        await call.write(
-            codec.encode_edge_message(Open(session_id, question.text, max_tokens=question.tokens, drafter=info))
-        )
+        await call.write(codec.encode_edge_message(opening))
         video = asyncio.create_task(self._send_video(session_id, question))
         answer: list[int] = []
         try:
