@@ -38,6 +38,7 @@ def ask(
     pace: Pace = Pace.EAGER,
     max_tokens: int = 64,
     draft_length: int = 0,
+    branches: int | None = None,
     on_first_commit: Callable[[], None] | None = None,
 ) -> Asked:
     """Ask a daemon about a clip; `on_first_commit` runs once, as soon as there is committed text."""
@@ -50,6 +51,7 @@ def ask(
         max_tokens=max_tokens,
         pace=pace,
         draft_length=draft_length,
+        branches=branches,
     )
     asked = Asked()
     for event in ask_daemon(address, request):

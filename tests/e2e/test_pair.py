@@ -90,6 +90,23 @@ def test_the_answer_is_the_clouds(pair: Pair, clips: list[ClipQuestion], samplin
         assert not together.notices
 
 
+@pytest.mark.parametrize("sampling", [SamplingParams(), SAMPLED], ids=["greedy", "sampled"])
+def test_branches_change_no_answer(pair: Pair, clips: list[ClipQuestion], sampling: SamplingParams) -> None:
+    made = 0
+    for clip in clips[::5]:
+        alone = ask(pair.edge.address, clip, mode=Mode.CLOUD_ONLY, sampling=sampling)
+        without = ask(pair.edge.address, clip, sampling=sampling, pace=Pace.PATIENT).values  # a drafter on the CPU
+        assert (without["branches"], without["branch_hits"] + without["branch_misses"]) == (0, 0)
+        together = ask(pair.edge.address, clip, sampling=sampling, pace=Pace.PATIENT, branches=3)
+        assert together.token_ids == alone.token_ids
+        values = together.values
+        assert values["branch_hits"] <= values["branches"]
+        made += values["branches"]
+    assert made > 0
+    with pytest.raises(EventSpecError, match="branches must be between 0 and 16"):
+        ask(pair.edge.address, clips[0], branches=17)
+
+
 def test_patient_answers_take_fewer_target_passes(pair: Pair, clips: list[ClipQuestion]) -> None:
     passes = tokens = 0
     for clip in clips[::4]:
