@@ -21,13 +21,17 @@ from common.reach import Reaching
 from common.rpc import channel_options, error_of_status, is_word
 from common.sealing import METADATA, is_sealed, seal, unseal
 from common.security import Reach
-from common.types import CloudMessage, Commit, EdgeMessage, ServerInfo
+from common.types import CloudMessage, Commit, EdgeMessage, Opened, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.channel import Channel, quietly
 from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_features, paced_messages
 
-_MUTE_S = 10.0  # between two tokens, before the session is resumed on another stream: damage can make one stream mute
+# A damaged byte can make one stream mute on a line that lives. So long is a first word, another token, or another
+# acknowledgement waited for, before the session is resumed on another stream; in between it is the lease that Opened told.
+_OPENED_S = 20.0
+_MUTE_S = 10.0
+_VIDEO_MUTE_S = 30.0
 _QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
 _VIDEO_QUIET_S = 2.0
 _VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
@@ -79,7 +83,8 @@ class GrpcStream:
     """A `Speculate` call.
 
     `sealed`: messages bear checksums, ours always, the cloud's if its metadata says so. `check`: asks for a sign of
-    life, when there is silence. `answered` hears after how many seconds the first message came.
+    life, when there is silence. `answered` hears after how many seconds the first message came. `busy`: the edge has
+    still to send what the cloud waits for, so that silence means nothing.
     """
 
     def __init__(
@@ -89,16 +94,24 @@ class GrpcStream:
         sealed: bool = False,
         check: Callable[[], Awaitable[None]] | None = None,
         answered: Callable[[float], None] = lambda seconds: None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._call = call
         self._check = check
         self._answered: Callable[[float], None] | None = answered
         self._began = time.monotonic()
-        self._answering = False
+        self._busy = busy
+        self._patience_s = _OPENED_S
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        call.add_done_callback(self._end)
         self._sealed = sealed
         self._theirs: bool | None = None if sealed else False
         self._reading: asyncio.Future[Any] | None = None
         self._writes = asyncio.Lock()
+
+    def _end(self, _: Any) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
 
     # A read or write that is cancelled makes grpc.aio cancel the whole call, and an asker that goes away cancels
     # whatever is under way: the goodbye would be lost, the session parked. So both are shielded.
@@ -110,6 +123,12 @@ class GrpcStream:
 
         writing = asyncio.ensure_future(in_order())
         writing.add_done_callback(_retrieve)
+        await asyncio.wait({writing, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        if not writing.done():  # a write of grpc.aio's doesn't always hear that its call is over
+            await asyncio.sleep(0)
+            if not writing.done():
+                writing.cancel()
+                raise LinkError("the stream is over")
         await _result(writing)
 
     async def _read(self) -> Any:
@@ -121,8 +140,9 @@ class GrpcStream:
             await asyncio.wait({self._reading}, timeout=_QUIET_S)
             if not self._reading.done():
                 await self._check()
-                if self._answering and time.monotonic() - since > _MUTE_S:  # the line lives, but not this stream
-                    raise LinkError(f"no token for {_MUTE_S:.0f} s")
+                since = time.monotonic() if self._busy() else since
+                if time.monotonic() - since > self._patience_s:
+                    raise LinkError(f"no word for {self._patience_s:.0f} s on this stream")
         data = await _result(self._reading)
         self._reading = None
         if self._answered is not None:
@@ -154,7 +174,10 @@ class GrpcStream:
         if self._theirs is None:
             self._theirs = is_sealed(await self._call.initial_metadata())
         message = codec.decode_cloud_message(unseal(data) if self._theirs else data)
-        self._answering = self._answering or isinstance(message, Commit)
+        if isinstance(message, Opened):
+            self._patience_s = max(_MUTE_S, message.lease_ms / 1e3)
+        elif isinstance(message, Commit):
+            self._patience_s = _MUTE_S
         return message, len(data)
 
     async def close(self) -> None:
@@ -209,6 +232,7 @@ class GrpcLink:
         self._video = Channel(self._channel, self._ask)
         self._pacing = PacedLink()
         self._uploads = 0  # calls
+        self._awaited = 0  # ... of videos that questions wait for
 
     def _channel(self) -> grpc.aio.Channel:
         # without a pool of its own, gRPC would put all channels onto one TCP connection
@@ -242,7 +266,9 @@ class GrpcLink:
         """Open a stream."""
         await self._drafts.connected()
         call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata(METADATA))
-        return GrpcStream(call, sealed=True, check=self._check, answered=self._drafts.answered)
+        return GrpcStream(
+            call, sealed=True, check=self._check, answered=self._drafts.answered, busy=lambda: self._awaited > 0
+        )
 
     async def _check(self) -> None:
         """A sign of life over the drafts' connection, and at the same time over one that an upload waits on.
@@ -315,8 +341,9 @@ class GrpcLink:
         stream_video = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")
         began, call = time.monotonic(), stream_video(messages, metadata=self._metadata(METADATA))
         self._uploads += 1
+        self._awaited += stream.awaited
         try:
-            async for reply in self._watched(call):
+            async for reply in self._watched(call, stream):
                 self._video.answered(time.monotonic() - began)
                 theirs = is_sealed(await call.initial_metadata())
                 received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)
@@ -324,17 +351,25 @@ class GrpcLink:
                     self._pacing.acknowledged(stream, received)
         finally:
             self._uploads -= 1
+            self._awaited -= stream.awaited
 
-    async def _watched(self, call: Any) -> AsyncIterator[bytes]:
-        """The replies of an upload; when none comes for a while, its connection is asked for a sign of life."""
+    async def _watched(self, call: Any, stream: VideoInFlight) -> AsyncIterator[bytes]:
+        """The replies of an upload; when none comes for a while, its connection is asked for a sign of life.
+
+        A video that a question waits for is given up if the cloud says nothing about it for long. One that is recorded
+        meanwhile may pause.
+        """
         while True:
             reading = asyncio.ensure_future(call.read())
             reading.add_done_callback(_retrieve)
+            since = time.monotonic()
             try:
                 while not reading.done():
                     await asyncio.wait({reading}, timeout=_VIDEO_QUIET_S)
                     if not reading.done():
                         await self._video.check(_VIDEO_ANSWER_S)
+                        if stream.awaited and time.monotonic() - since > _VIDEO_MUTE_S:
+                            raise LinkError(f"no word for {_VIDEO_MUTE_S:.0f} s on this upload")
                 reply = await _result(reading)
             finally:
                 if not reading.done():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,8 @@ import cloud.daemon
 from benchmarks.faults.tcp_relay import TcpRelay
 from cloud.config import CloudSettings
 from cloud.daemon import CloudDaemon
-from common.types import Open
+from common import codec
+from common.types import Open, Opened
 from common.video import VideoPacket
 from edge.link import GrpcLink, LinkSettings
 from edge.runner import Video
@@ -140,27 +144,49 @@ async def test_the_third_outage_is_noticed_as_soon_as_the_first(
             assert time.monotonic() - struck < 3.5
 
 
+@pytest.mark.parametrize("heard", [0, 1, 4])
 async def test_a_stream_that_is_mute_on_a_line_that_lives_is_replaced(
-    monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread
+    monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread, heard: int
 ) -> None:
-    """As when a damaged byte sent its messages to another stream."""
+    """As when a damaged byte sent its messages to another stream: from the beginning, before the first token, later."""
     monkeypatch.setattr("edge.link._MUTE_S", 1.0)
+    monkeypatch.setattr("edge.link._OPENED_S", 1.0)
     async with relayed(monkeypatch) as (engine, link, _):
         asker = Asker(link, thread, max_ahead=4, give_up_after=40.0)
         asker.runner._video = Video(clip.header, clip.packets)
-        engine.hold_at = 5
+        deliver, delivered = engine.on_output, itertools.count()
 
-        def mute() -> None:
-            deliver, swallowed = engine.on_output, list[bytes]()
+        def lossy(session_id: str, data: bytes) -> None:
+            again = sum(isinstance(message, Open) for _, message in engine.taken) > 1
+            if again or next(delivered) < heard:
+                message = codec.decode_cloud_message(data)
+                if isinstance(message, Opened):
+                    data = codec.encode_cloud_message(replace(message, lease_ms=1000))
+                deliver(session_id, data)
 
-            def lossy(session_id: str, data: bytes) -> None:
-                if sum(isinstance(message, Open) for _, message in engine.taken) > 1:
-                    deliver(session_id, data)
-                else:
-                    swallowed.append(data)
+        engine.on_output = lossy
+        began = time.monotonic()
+        assert await asker.run() == truth()
+        assert asker.session.figures.resumes == 1
+        assert time.monotonic() - began < 6.0
 
-            engine.on_output = lossy
-            engine.release()
 
-        assert await asker.run(mute, at=3) == truth()
-        assert asker.session.figures.resumes >= 1
+async def test_an_upload_that_is_mute_on_a_line_that_lives_is_begun_again(
+    monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread
+) -> None:
+    monkeypatch.setattr("edge.link._VIDEO_MUTE_S", 1.0)
+    monkeypatch.setattr("edge.link._VIDEO_QUIET_S", 0.2)
+    async with relayed(monkeypatch) as (_, link, _):
+        asker = Asker(link, thread, give_up_after=40.0)
+        uploads = itertools.count()
+        stuck = asyncio.Event()
+
+        async def packets() -> AsyncIterator[VideoPacket]:
+            if next(uploads) == 0:
+                await stuck.wait()  # the cloud has nothing to acknowledge
+            for packet in clip.packets():
+                yield packet
+
+        asker.runner._video = Video(clip.header, packets)
+        assert await asker.run() == truth()
+        assert next(uploads) == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -103,6 +103,10 @@ class SlowCall:
         self.written: list[bytes] = []
         self.dead = False
         self._busy = False
+        self.over: list[Callable[[object], None]] = []
+
+    def add_done_callback(self, callback: Callable[[object], None]) -> None:
+        self.over.append(callback)
 
     async def _operate(self) -> None:
         assert not self._busy, "two operations of a kind at once"
@@ -144,6 +148,18 @@ async def test_a_cancelled_send_takes_neither_the_call_nor_the_next_message_alon
     await stream.close()
     assert not call.dead
     assert call.written == [codec.encode_edge_message(m) for m in (Cancel(), Close())]
+
+
+async def test_a_write_that_doesnt_hear_that_its_call_is_over_is_given_up() -> None:
+    call = SlowCall()
+    stream = GrpcStream(call)
+    sending = asyncio.create_task(stream.send(Cancel()))
+    await asyncio.sleep(0.01)
+    assert not sending.done()
+    for callback in call.over:
+        callback(call)
+    with pytest.raises(LinkError, match="closed"):
+        await asyncio.wait_for(sending, 1.0)
 
 
 async def test_a_cancelled_receive_leaves_the_call_alone() -> None:
