@@ -28,7 +28,7 @@ from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_features, paced_messages
 
 # A damaged byte can make one stream mute on a line that lives. So long is a first word, another token, or another
-# acknowledgement waited for, before the session is resumed on another stream; in between it is the lease that Opened told.
+# acknowledgement waited for, before the session is resumed on another stream; in between it is the lease of Opened.
 _OPENED_S = 20.0
 _MUTE_S = 10.0
 _VIDEO_MUTE_S = 30.0
