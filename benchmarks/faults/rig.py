@@ -31,6 +31,7 @@ from edge.asking import daemon_status
 READY_S = 240.0
 RESUME_TTL_S = 25.0
 STEP_TIMEOUT_S = 8.0
+ORDER_S = 5.0  # that the engine's next step is waited for
 _PATIENCE_S = {0: 90.0, 1: 4.0, MESSAGE_EDGE: 90.0}  # how long an edge waits for its cloud
 
 
@@ -152,12 +153,19 @@ class Rig:
         except ValueError:
             return None
 
-    def order_engine(self, order: dict[str, Any]) -> None:
-        """What the engine does at its next step (`cloud/fault_hooks.py`)."""
+    def order_engine(self, order: dict[str, Any]) -> bool:
+        """What the engine does at its next step (`cloud/fault_hooks.py`); False if no step came, and none will."""
         path = self.folder / "orders" / "order.json"
         beside = path.with_suffix(".new")
         beside.write_text(json.dumps(order))
         beside.rename(path)
+        deadline = time.monotonic() + ORDER_S
+        while path.exists():
+            if time.monotonic() > deadline:
+                path.unlink(missing_ok=True)  # or it would meet the next fault's answers
+                return False
+            time.sleep(0.01)
+        return True
 
     def strike_relay(self, order: dict[str, Any]) -> dict[str, Any]:
         """An order to the relays."""

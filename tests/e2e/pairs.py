@@ -39,6 +39,7 @@ def ask(
     max_tokens: int = 64,
     draft_length: int = 0,
     branches: int | None = None,
+    patience_ms: int = 200,
     on_first_commit: Callable[[], None] | None = None,
 ) -> Asked:
     """Ask a daemon about a clip; `on_first_commit` runs once, as soon as there is committed text."""
@@ -52,6 +53,7 @@ def ask(
         pace=pace,
         draft_length=draft_length,
         branches=branches,
+        patience_ms=patience_ms,
     )
     asked = Asked()
     for event in ask_daemon(address, request):

@@ -50,7 +50,7 @@ def test_every_form_gives_the_clouds_answer(
         edge.wait_ready(60.0)
         for sampling, pace in ((SamplingParams(), Pace.PATIENT), (SAMPLED, Pace.EAGER)):
             alone = ask(edge.address, clips[2], mode=Mode.CLOUD_ONLY, sampling=sampling)
-            together = ask(edge.address, clips[2], sampling=sampling, pace=pace)
+            together = ask(edge.address, clips[2], sampling=sampling, pace=pace, patience_ms=3_000)
             assert together.token_ids == alone.token_ids
             assert together.values["draft_form"] == form
             assert alone.values["draft_form"] == "ids"
