@@ -56,3 +56,11 @@ def test_who_waits_for_round_trips_may_take_longer() -> None:
 
 def test_a_link_that_does_not_show() -> None:
     assert wrong_growth(NEAR, [CLOUD], LINK, [CLOUD]) is not None
+
+
+def test_whose_clip_went_up_before_may_take_a_small_part() -> None:
+    ahead = a_run("stream_to_cloud", "tokens-eager-ahead", total_ms=20.0)
+    assert wrong_times(LINK, [CLOUD, ahead]) == []
+    assert wrong_times(LINK, [CLOUD, replace(ahead, total_ms=4.0)]) != []
+    assert wrong_times(LINK, [CLOUD, replace(ahead, total_ms=1500.0)]) != []
+    assert wrong_times(LINK, [CLOUD, a_run("stream_to_cloud", "tokens-patient-ahead", total_ms=1500.0)]) == []
