@@ -251,7 +251,7 @@ class Drafter:
         Positions whose token wasn't drafted here, or too long ago, are left out.
         """
         if job.tokens:
-            self.commit(job.position, job.tokens)
+            self.replace(job.position, job.tokens)
         ids = self.draft(job.count) if job.count else []
         places = [place for place in range(job.first, job.until) if place in self._seen]
         if not places:

@@ -41,18 +41,20 @@ def _page(result: Result) -> str:
 
 
 def _rows(name: str, load: Load) -> list[str]:
+    from benchmarks.fairness.measuring import GREEDY
+
     values, shares = load.as_dict(), load.shares
-    own = [share for client, share in shares.items() if client != "greedy"]
-    refused = sum(count for client, count in load.refusals.items() if client != "greedy")
+    own = [share for client, share in shares.items() if client != GREEDY]
+    refused = sum(count for client, count in load.refusals.items() if client != GREEDY)
     spread = f"{sum(own):.1%} ({min(own):.1%} to {max(own):.1%} each)"
     rows = [
         f"{name + ', modest':22}{spread:>30}{values['modest_answers']:>10}{_s(values['modest_p50_s'])}"
         f"{_s(values['modest_p95_s'])}{refused:>10}"
     ]
-    if "greedy" in shares:
+    if GREEDY in shares:
         rows.append(
-            f"{name + ', greedy':22}{shares['greedy']:>30.1%}{values['greedy_answers']:>10}{'':>9}"
-            f"{_s(values['greedy_p95_s'])}{load.refusals['greedy']:>10}"
+            f"{name + ', greedy':22}{shares[GREEDY]:>30.1%}{values['greedy_answers']:>10}{'':>9}"
+            f"{_s(values['greedy_p95_s'])}{load.refusals[GREEDY]:>10}"
         )
     return rows
 

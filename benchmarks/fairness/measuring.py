@@ -18,6 +18,7 @@ import grpc
 from benchmarks.clips import ClipQuestion, load_questions
 from benchmarks.fairness.asking import Got
 from benchmarks.faults.victims import talkative
+from benchmarks.paced import paced_profile
 from benchmarks.paradigms.statistics import percentile
 from benchmarks.processes import start_cloud
 from common import codec
@@ -29,29 +30,8 @@ _EDGE = (Scope.SPECULATE, Scope.VIDEO, Scope.INFO)
 _SETTLING_S = 5.0  # that the greedy ones have before the modest ones come
 GREEDY = "greedy"
 
-# What a pass costs is said, not measured, on whatever machine this runs: 30 ms, and 2 ms for each token in it, less for
-# those of a prompt.
-PROFILE = """
-name = "rows-cost"
-about = "a pass of 30 ms, and 2 ms for each token in it"
-sources = ["the fairness measurement"]
-[drafter]
-vision_ms = 0
-prefill_ms = 0
-token_ms = 0
-prompt_tokens = 100
-[target]
-step = [[1, 32], [64, 158], [1024, 398]]
-session_ms = 0
-prompt_tokens = 150
-video_tokens = 136
-[video]
-decode_ms = 0
-preprocess_ms = 0
-vision = [[1, 1]]
-frames = 8
-workers = 2
-"""
+# Tokens of a prompt cost less.
+PROFILE = paced_profile("a pass of 30 ms, and 2 ms for each token in it", [(1, 32), (64, 158), (1024, 398)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,30 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.paced import paced_profile
+
 UNUSED_ID = 0  # <unk>: no trained model says it
 
 # a pass takes this long at least: an answer that a good drafter knows must still last until it is struck
-PACED = """
-name = "paced"
-about = "every pass of the target takes its time"
-sources = ["the fault suite"]
-[drafter]
-vision_ms = 0
-prefill_ms = 0
-token_ms = 0
-prompt_tokens = 100
-[target]
-step = [[1, 15]]
-session_ms = 0
-prompt_tokens = 150
-video_tokens = 136
-[video]
-decode_ms = 0
-preprocess_ms = 0
-vision = [[1, 1]]
-frames = 8
-workers = 2
-"""
+PACED = paced_profile("every pass of the target takes its time", [(1, 15)])
 
 
 def talkative(folder: Path, into: Path) -> Path:
