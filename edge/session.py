@@ -45,6 +45,7 @@ from edge.figures import Figures
 from edge.forms import ENCODINGS, StateBook, StateRows
 from edge.lessons import Lessons
 
+_ENGINE_FAILURES = 3  # of one answer, each at another place, before the cloud is believed to fail at it
 _ALONE_JOB = 4  # tokens that are drafted at a time when nobody else will: an answer streams
 
 
@@ -99,6 +100,7 @@ class EdgeSession:
     _attempts: int = 0
     _fruitless: int = 0  # streams since the last token
     _lost_since: float | None = None
+    _engine_failures: list[int] = field(default_factory=list)  # how much was committed at each
     _drafter_ready: bool = False
     _drafter_error: EventSpecError | None = None
     _job: DraftJob | BranchJob | None = None
@@ -442,7 +444,7 @@ class EdgeSession:
         """The cloud refused: try again if that may help, finish alone if its engine failed, else tell the user."""
         if self.phase in (Phase.ALONE, Phase.DONE):
             return
-        if error.retryable:
+        if error.retryable or self._may_have_passed(error):
             self.link_lost(error, now)
             return
         if self._introduced:  # whoever refused (the video's call may have): the session must not wait to be resumed
@@ -451,6 +453,14 @@ class EdgeSession:
             self._go_alone(f"the cloud failed ({error})", now)
         else:
             self._end(error=error, now=now)
+
+    def _may_have_passed(self, error: EventSpecError) -> bool:
+        """An engine failed over this answer: computed again it may succeed, unless it fails twice at one place."""
+        failures, place = self._engine_failures, len(self.committed)
+        if not isinstance(error, EngineError) or place in failures or len(failures) >= _ENGINE_FAILURES:
+            return False
+        failures.append(place)
+        return True
 
     # ------------------------------------------------------------------------------------------ loss, the end
 
@@ -466,7 +476,8 @@ class EdgeSession:
         if self._lost_since is None:
             self._lost_since = now
         if self.phase is not Phase.LOST:
-            self._actions.append(Tell(f"link lost ({error}); reconnecting"))
+            what = "the cloud failed" if isinstance(error, EngineError) else "link lost"
+            self._actions.append(Tell(f"{what} ({error}); reconnecting"))
         self.phase = Phase.LOST
         complete = self._complete(self.committed)
         if complete is not None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from common.ask import Mode
-from common.errors import EventSpecError
+from common.errors import EventSpecError, InputError
 
 
 class Ending(StrEnum):
@@ -16,6 +16,7 @@ class Ending(StrEnum):
 
     IDENTICAL = "identical"
     EDGE_ONLY = "edge_only"
+    REFUSED = "refused"  # what asks for the impossible, and is told so
     FAILED_CLEANLY = "failed_cleanly"
     HUNG = "hung"
     WRONG = "wrong"
@@ -64,6 +65,14 @@ def judge(witness: Witness, truth: Truth) -> Verdict:
     if not text or "\n" in text or "Traceback" in text:
         return Verdict(Ending.WRONG, f"a failure that isn't one clear line: {text!r}")
     return Verdict(Ending.FAILED_CLEANLY, text)
+
+
+def judge_hopeless(witness: Witness) -> Verdict:
+    """The verdict on a question that can't be answered: it must be refused as the input's own fault."""
+    verdict = judge(witness, Truth((), witness.shown[-1][1] if witness.shown else ""))
+    if verdict.ending is Ending.FAILED_CLEANLY and isinstance(witness.error, InputError):
+        return Verdict(Ending.REFUSED, verdict.note)
+    return verdict
 
 
 def _streamed_wrong(shown: Sequence[tuple[float, str]], truth: Truth) -> str | None:

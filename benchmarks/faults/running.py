@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.asking import ask_clip
 from benchmarks.faults.asks import Asker, new_id, request_for
-from benchmarks.faults.judge import Ending, Truth, Verdict, judge, worst
+from benchmarks.faults.judge import Ending, Truth, Verdict, judge, judge_hopeless, worst
 from benchmarks.faults.rig import RESUME_TTL_S, Rig
 from benchmarks.faults.schedule import MESSAGE_KINDS, Fault, Kind, Question
 from benchmarks.faults.strikes import Struck, strike
@@ -134,7 +134,7 @@ def _stranger(asker: Asker) -> Verdict | None:
     """Of an answer without a truth: whether it ended, and with what. None: with an answer."""
     if asker.witness.report is not None:
         return None
-    return judge(asker.witness, Truth((), asker.committed))
+    return judge_hopeless(asker.witness)
 
 
 def _recovery(asker: Asker, healed: float) -> float | None:

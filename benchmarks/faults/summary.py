@@ -40,11 +40,13 @@ def summarize(outcomes: Sequence[Outcome], leaked: dict[str, int], about: dict[s
         "leaked": leaked,
         "skipped": Counter(f"{o.fault.kind}: {o.skipped}" for o in outcomes if o.skipped),
         "answers": {str(e): answers[e] for e in Ending},
+        "failed_share": answers[Ending.FAILED_CLEANLY] / max(1, sum(answers.values())),
         "trouble": troubles,
         "outcomes": [o.as_dict() for o in outcomes],
         "injected": len(done),
         "identical": endings[Ending.IDENTICAL],
         "edge_only": endings[Ending.EDGE_ONLY],
+        "refused": endings[Ending.REFUSED],
         "failed_cleanly": endings[Ending.FAILED_CLEANLY],
         "wrong": endings[Ending.WRONG],
         "hung": endings[Ending.HUNG],
@@ -80,7 +82,8 @@ def page(summary: dict[str, Any]) -> str:
         cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
         lines.append("  ".join(cells))
     answers = ", ".join(f"{count} {name}" for name, count in summary["answers"].items() if count)
-    lines += ["", f"answers: {answers}", f"leaked sessions: {summary['leaked_sessions']}"]
+    share = f"{summary['failed_share']:.2%} failed"
+    lines += ["", f"answers: {answers}; {share}", f"leaked sessions: {summary['leaked_sessions']}"]
     for name, times in summary["recovery_s"].items():
         if times is not None:
             load = f", loading took {times['load_p50']:.1f} s" if "load_p50" in times else ""

@@ -142,7 +142,7 @@ def test_a_drafter_with_nothing_to_say_is_asked_again_after_the_next_commit(shel
 
 def test_a_drafter_with_nothing_to_say_ends_the_answer_when_it_is_alone(shell: Shell) -> None:
     shell.tell("drafted", [])
-    shell.hear(Failure(FailureCode.ENGINE, "broken"))
+    fail_twice(shell, "broken")
     assert only(shell.actions, DraftJob)[-1].base == ()
     (done,) = only(shell.tell("drafted", []), Done)
     assert done.error is None
@@ -506,12 +506,18 @@ def test_streams_that_bring_nothing_are_given_up_too() -> None:
     assert shell.phase() is Phase.ALONE
 
 
+def fail_twice(shell: Shell, why: str) -> list[Action]:
+    shell.hear(Failure(FailureCode.ENGINE, why))
+    shell.tell("connected")
+    return shell.hear(Failure(FailureCode.ENGINE, why))
+
+
 @pytest.mark.parametrize(
     ("code", "retryable", "phase", "error"),
     [
         (FailureCode.CAPACITY, True, Phase.LOST, None),
         (FailureCode.UNAVAILABLE, True, Phase.LOST, None),
-        (FailureCode.ENGINE, False, Phase.ALONE, None),
+        (FailureCode.ENGINE, False, Phase.LOST, None),
         (FailureCode.INVALID, False, Phase.DONE, InputError),
         (FailureCode.VIDEO, False, Phase.DONE, InputError),
         (FailureCode.MISMATCH, False, Phase.DONE, ModelError),
@@ -532,8 +538,36 @@ def test_failures(
 def test_a_failed_engine_is_an_error_where_nobody_drafts() -> None:
     shell = Shell(drafts=False)
     shell.tell("connected")
-    (done,) = only(shell.hear(Failure(FailureCode.ENGINE, "NaN")), Done)
+    (done,) = only(fail_twice(shell, "NaN"), Done)
     assert isinstance(done.error, EngineError)
+
+
+def test_what_an_engine_failed_over_is_computed_once_more(shell: Shell) -> None:
+    shell.commit([5])
+    actions = shell.hear(Failure(FailureCode.ENGINE, "NaN"))
+    assert shell.phase() is Phase.LOST
+    assert [a.text for a in only(actions, Tell)] == ["the cloud failed (NaN); reconnecting"]
+    again = only(shell.tell("connected"), Send)[0].message
+    assert isinstance(again, Open)
+    assert (again.epoch, again.committed) == (1, (5,))
+    shell.hear(Opened("session-0", 20, 16, committed_length=1))
+    shell.commit([6])
+    shell.hear(Failure(FailureCode.ENGINE, "NaN"))  # at another place
+    assert shell.phase() is Phase.LOST
+    shell.tell("connected")
+    shell.hear(Failure(FailureCode.ENGINE, "NaN"))  # at the same
+    assert shell.phase() is Phase.ALONE
+
+
+def test_an_engine_that_fails_at_one_place_after_another_is_given_up(shell: Shell) -> None:
+    for token in range(5, 9):
+        shell.commit([token])
+        shell.hear(Failure(FailureCode.ENGINE, "NaN"))
+        if token < 8:
+            assert shell.phase() is Phase.LOST
+            shell.tell("connected")
+            shell.hear(Opened("session-0", 20, 16, committed_length=len(shell.session.committed)))
+    assert shell.phase() is Phase.ALONE
 
 
 def test_no_room_is_tried_again_for_a_while() -> None:

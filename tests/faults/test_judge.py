@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults.judge import Ending, Truth, Verdict, Witness, judge, worst
+from benchmarks.faults.judge import Ending, Truth, Verdict, Witness, judge, judge_hopeless, worst
 from benchmarks.faults.running import Outcome
 from benchmarks.faults.schedule import Kind, make_schedule
 from benchmarks.faults.summary import page, percentile, summarize
-from common.errors import LinkError
+from common.errors import LinkError, PromptError
 
 TRUTH = Truth((5, 6, 7), "the red ball")
 
@@ -75,12 +75,19 @@ def test_a_clear_failure_is_clean_and_anything_else_isnt() -> None:
         assert judge(witness("the", error=error), TRUTH).ending is Ending.WRONG
 
 
+def test_a_hopeless_question_is_refused_for_what_it_is_or_has_failed() -> None:
+    assert judge_hopeless(witness(error=PromptError("shorten it"))).ending is Ending.REFUSED
+    assert judge_hopeless(witness(error=LinkError("no cloud"))).ending is Ending.FAILED_CLEANLY
+    assert judge_hopeless(witness(error=PromptError("two\nlines"))).ending is Ending.WRONG
+    assert judge_hopeless(witness()).ending is Ending.HUNG
+
+
 def test_nothing_at_all_is_hung() -> None:
     assert judge(witness("the red"), TRUTH).ending is Ending.HUNG
 
 
 def test_a_fault_is_as_bad_as_its_worst_answer() -> None:
-    order = [Ending.IDENTICAL, Ending.EDGE_ONLY, Ending.FAILED_CLEANLY, Ending.HUNG, Ending.WRONG]
+    order = [Ending.IDENTICAL, Ending.EDGE_ONLY, Ending.REFUSED, Ending.FAILED_CLEANLY, Ending.HUNG, Ending.WRONG]
     for place, ending in enumerate(order):
         assert worst([Verdict(e) for e in order[: place + 1]]) is ending
     assert worst([]) is Ending.IDENTICAL
@@ -105,11 +112,12 @@ def test_the_names_that_stay_and_their_sums() -> None:
         outcome(5, Ending.IDENTICAL, skipped="no compiler"),
     ]
     summary = summarize(outcomes, {"cloud": 1}, {"seed": 0, "link": "none"})
-    names = ["injected", "identical", "edge_only", "failed_cleanly", "wrong", "hung", "by_fault"]
+    names = ["injected", "identical", "edge_only", "refused", "failed_cleanly", "wrong", "hung", "by_fault"]
     assert list(summary)[-len(names) :] == names
-    assert [summary[name] for name in names[:-1]] == [5, 1, 1, 1, 1, 1]
+    assert [summary[name] for name in names[:-1]] == [5, 1, 1, 0, 1, 1, 1]
     assert sum(kind["injected"] for kind in summary["by_fault"].values()) == 5
     assert summary["answers"]["identical"] == 4
+    assert summary["failed_share"] == pytest.approx(1 / 8)
     assert summary["leaked_sessions"] == 1
     text = page(summary)
     assert "WRONG --only 3" in text
