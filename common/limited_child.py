@@ -1,0 +1,184 @@
+"""Child processes with limits, for native parsers and decoders of bytes that may be hostile.
+
+A child may crash, hang, or want all memory: only the request that made it do so fails. Requests and replies are bytes
+behind a header of nine bytes, over a socket pair; nothing is pickled. `common.child_pool` lends children out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.errors import EventSpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HEADER = struct.Struct("!BQ")  # kind of the message, and the length of what follows
+REQUEST, REPLY, REFUSED, NO_MEMORY, FAILED = range(5)
+_MAX_TEXT = 4_096  # bytes of a refusal
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads reserve memory, which is bounded
+_START = "import sys; sys.path += sys.argv[3:]; from common.limited_child_serve import serve; serve(*sys.argv[1:3])"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a child may take.
+
+    Attributes:
+        memory_bytes: address space, libraries included.
+        cpu_s: processor time for one request, in whole seconds.
+        wall_s: seconds for one request, until its whole reply is here.
+        reply_bytes: length of one reply, at most.
+        kept_bytes: a child that holds more memory than this after its work is not kept for the next.
+    """
+
+    memory_bytes: int = 4 * 2**30
+    cpu_s: int = 60
+    wall_s: float = 90.0
+    reply_bytes: int = 64 * 2**20
+    kept_bytes: int = 512 * 2**20
+
+
+class LimitedChild:
+    """One child process. Belongs to one thread at a time."""
+
+    def __init__(self, entry: str, limits: Limits, error: type[EventSpecError], environment: Mapping[str, str]) -> None:
+        """Start it; raises OSError if that can't be."""
+        self._limits, self._error = limits, error
+        self.usable = True
+        self._socket, theirs = socket.socketpair()
+        lifeline, self._lifeline = os.pipe()  # when this process ends, however it does, the kernel ends the child
+        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        try:
+            self._process: subprocess.Popen[bytes] = subprocess.Popen(
+                [sys.executable, "-I", "-c", _START, entry, _settings(limits, lifeline), *_search_path()],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=passed | _ONE_THREAD | dict(environment),
+                cwd="/",
+                pass_fds=(lifeline,),
+                start_new_session=True,  # a Ctrl-C is not for it
+            )
+        except BaseException:
+            self.forget()
+            raise
+        finally:
+            theirs.close()
+            os.close(lifeline)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, *request: bytes | memoryview) -> memoryview:
+        """Send a request, given in one or more pieces; the reply.
+
+        Raises:
+            EventSpecError: of the pool's class: what the child said is wrong, or that it crashed, took too long or too
+                much memory. After the latter it is not `usable` any more.
+        """
+        self._due = time.monotonic() + self._limits.wall_s
+        try:
+            kind, reply = self._exchange(request)
+        except TimeoutError:
+            raise self._failed(f"it took more than {self._limits.wall_s:g} s") from None
+        except OSError as error:
+            raise self._failed("it crashed, or ran out of processor time") from error
+        if kind == REPLY:
+            return reply
+        if kind == REFUSED:
+            raise self._error(_printable(bytes(reply)))
+        if kind == NO_MEMORY:
+            raise self._failed(f"it needs more than {self._limits.memory_bytes >> 20:,} MiB of memory")
+        raise self._failed("it failed")
+
+    def holds_too_much(self) -> bool:
+        """True if it keeps more memory than a waiting child may."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except (OSError, ValueError, IndexError):
+            return not self.alive
+        return pages * os.sysconf("SC_PAGE_SIZE") > self._limits.kept_bytes
+
+    def end(self) -> bool:
+        """Kill it, whatever it is doing. False if it is still there: the kernel may hold it on a dead network disk."""
+        self.usable = False
+        self._process.kill()
+        self.forget()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1.0)
+        return not self.alive
+
+    def forget(self) -> None:
+        """Close this process's ends."""
+        self._socket.close()
+        lifeline, self._lifeline = self._lifeline, -1
+        if lifeline >= 0:
+            os.close(lifeline)
+
+    def _exchange(self, request: tuple[bytes | memoryview, ...]) -> tuple[int, memoryview]:
+        self._wait()
+        self._socket.sendall(HEADER.pack(REQUEST, sum(memoryview(part).nbytes for part in request)))
+        for part in request:
+            self._wait()
+            self._socket.sendall(part)
+        kind, size = HEADER.unpack(self._receive(HEADER.size))
+        if kind not in (REPLY, REFUSED, NO_MEMORY, FAILED):
+            raise self._failed("it sent nonsense")
+        if size > (self._limits.reply_bytes if kind == REPLY else _MAX_TEXT):
+            raise self._failed(f"its reply of {size:,} bytes is too long")
+        return kind, self._receive(size)
+
+    def _receive(self, size: int) -> memoryview:
+        contents = memoryview(bytearray(size))  # takes memory only as it is filled
+        at = 0
+        while at < size:
+            self._wait()
+            count = self._socket.recv_into(contents[at:])
+            if count == 0:
+                raise ConnectionResetError
+            at += count
+        return contents
+
+    def _wait(self) -> None:
+        """Let the socket's next step take what is left of the request's time."""
+        left = self._due - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(left)
+
+    def _failed(self, why: str) -> EventSpecError:
+        self.usable = False
+        return self._error(f"reading it was given up, since {why}: the data is damaged, hostile or too large")
+
+
+def _settings(limits: Limits, lifeline: int) -> str:
+    return json.dumps({**asdict(limits), "lifeline": lifeline})
+
+
+def _search_path() -> list[str]:
+    """This process's search path without the current folder, unless that is where this package lies."""
+    own = str(Path(__file__).resolve().parent.parent)
+    kept = [place for place in sys.path if Path(place).is_absolute() and place not in (str(Path.cwd()), own)]
+    return [own, *kept]
+
+
+def _printable(text: bytes) -> str:
+    """A refusal's text: one line, whatever a child that a file has taken over may have written."""
+    return "".join(one if one.isprintable() else "?" for one in text.decode("utf-8", "replace"))

@@ -1,0 +1,90 @@
+"""The child's side of `common.limited_child`: sets its own limits, then answers requests until the socket closes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import json
+import os
+import resource
+import socket
+from typing import TYPE_CHECKING, Any
+
+from common.errors import EventSpecError
+from common.limited_child import FAILED, HEADER, NO_MEMORY, REFUSED, REPLY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Buffer = bytes | memoryview
+
+_MAX_TEXT = 4_096
+_MAX_FILES = 64
+
+
+def serve(entry: str, settings: str) -> None:
+    """Answer requests with what `entry` ("package.module:make") makes, until there are no more."""
+    limits = json.loads(settings)
+    _end_with_parent(limits["lifeline"])
+    _limit(limits["memory_bytes"])
+    module, _, make = entry.partition(":")
+    answer = getattr(importlib.import_module(module), make)()
+    with socket.socket(fileno=os.dup(0)) as peer, contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            _, size = HEADER.unpack(_receive(peer, HEADER.size))
+            request = _receive(peer, size)
+            _limit_time(limits["cpu_s"])
+            kind, parts = _answered(answer, request)
+            peer.sendall(HEADER.pack(kind, sum(memoryview(part).nbytes for part in parts)))
+            for part in parts:
+                peer.sendall(part)
+            del request, parts
+
+
+def _answered(answer: Callable[[bytes], Sequence[Buffer]], request: bytes) -> tuple[int, Sequence[Buffer]]:
+    try:
+        return REPLY, answer(request)
+    except EventSpecError as error:
+        return REFUSED, [str(error).encode("utf-8", "replace")[:_MAX_TEXT]]
+    except MemoryError:
+        return NO_MEMORY, []
+    except Exception:  # whatever it is, it is this request's alone
+        return FAILED, []
+
+
+def _receive(peer: socket.socket, size: int) -> bytes:
+    contents = bytearray(size)
+    view: Any = memoryview(contents)
+    while view:
+        count = peer.recv_into(view)
+        if count == 0:
+            raise EOFError
+        view = view[count:]
+    return bytes(contents)
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Nobody ever writes to this pipe: a signal comes when the parent, its only writer, is gone. SIGIO kills."""
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _limit(memory: int) -> None:
+    bounds = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_NOFILE: _MAX_FILES,
+    }
+    for what, most in bounds.items():
+        hard = resource.getrlimit(what)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))
+
+
+def _limit_time(seconds: int) -> None:
+    """From now on, in processor time; at the limit the kernel kills."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds, hard))
