@@ -16,7 +16,7 @@ import grpc.aio
 
 from common.access import AUTHORIZATION
 from common.errors import SettingsError
-from common.security import Reach, TlsFiles
+from common.security import Reach, TlsFiles, is_private
 from common.tls import channel_credentials
 from common.watched_file import Stamp, WatchedFile
 
@@ -59,15 +59,25 @@ class Reaching:
 
     def aio_channel(self, address: str, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
         """A channel for an event loop. Raises SettingsError."""
+        options = self._direct(address, options)
         if not self.reach.ca:
             return grpc.aio.insecure_channel(address, options=options)
         return grpc.aio.secure_channel(address, self._secured(), options=self._named(options))
 
     def channel(self, address: str, options: list[tuple[str, Any]]) -> grpc.Channel:
         """A channel for a thread. Raises SettingsError."""
+        options = self._direct(address, options)
         if not self.reach.ca:
             return grpc.insecure_channel(address, options=options)
         return grpc.secure_channel(address, self._secured(), options=self._named(options))
+
+    def _direct(self, address: str, options: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        """Options for an address: gRPC uses the proxy that the environment names (`http_proxy`, but for `no_proxy`).
+
+        Never to an address of this machine or of a private network, and never with a token that the proxy could read.
+        """
+        readable = bool(self.reach.token_file) and not self.reach.ca
+        return [*options, ("grpc.enable_http_proxy", 0)] if readable or is_private(address) else options
 
     def _secured(self) -> grpc.ChannelCredentials:
         """Of the files as they are now; of the last good ones, if these can't be used."""

@@ -15,6 +15,7 @@ from common.watched_file import Stamp, stamp_of
 
 log = logging.getLogger("eventspec.access")
 
+_PRIVATE_DOMAINS = (".localhost", ".local", ".internal", ".home.arpa", ".lan")
 SYSTEM = "system"  # in place of a CA file: the certificate authorities that this machine trusts
 
 
@@ -29,6 +30,18 @@ def is_local(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_private(address: str) -> bool:
+    """True for addresses that no proxy should see: local ones, private networks', and names without a public domain."""
+    if is_local(address):
+        return True
+    host = address.rpartition(":")[0].strip("[]").rstrip(".").lower()
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE_DOMAINS)
+    return found.is_private or found.is_link_local or found.is_unspecified
 
 
 @dataclass(frozen=True, slots=True)

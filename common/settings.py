@@ -20,6 +20,7 @@ from common.errors import SettingsError
 S = TypeVar("S")
 DTYPES = ("float32", "float16", "bfloat16")
 QUANTIZATIONS = ("none", "4bit", "8bit")
+_TABLES = ("cloud", "edge")  # of the settings file: both daemons may share one
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -47,13 +48,13 @@ def load_settings(
     values: dict[str, Any] = {}
     for name, value in _from_file(file, table).items():
         _check_name(name, types, f"{file}, table [{table}]")
-        values[name] = _convert(value, types[name], f"{name} in {file}")
+        values[name] = _typed(value, types[name], f"{name} in {file}")
     prefix = f"EVENTSPEC_{table.upper()}_"
     for variable, text in environment.items():
         if variable.startswith(prefix):
             name = variable[len(prefix) :].lower()
             _check_name(name, types, f"the environment variable {variable}")
-            values[name] = _convert(text, types[name], variable)
+            values[name] = _parsed(text, types[name], variable)
     values |= {name: value for name, value in flags.items() if value is not None}
     return kind(**values)
 
@@ -62,14 +63,22 @@ def _from_file(file: Path | None, table: str) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except OSError as error:
         raise SettingsError(f"can't read the settings file {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} isn't valid TOML: {error}") from error
-    found = content.get(table, {})
-    if not isinstance(found, dict):
-        raise SettingsError(f"[{table}] in {file} must be a table")
+    known = sorted({*_TABLES, table})
+    for name, value in content.items():
+        if name in known and not isinstance(value, dict):
+            raise SettingsError(f"[{name}] in {file} must be a table")
+        if name not in known and not isinstance(value, dict):
+            raise SettingsError(f"{name} in {file} stands outside of any table: move it below the line [{table}]")
+        if name not in known:
+            near = difflib.get_close_matches(name.lower(), known, n=1)
+            hint = f"did you mean [{near[0]}]?" if near else f"known are {', '.join(f'[{k}]' for k in known)}"
+            raise SettingsError(f"{file}: there is no table [{name}]; {hint}")
+    found: dict[str, Any] = content.get(table, {})
     return found
 
 
@@ -81,19 +90,25 @@ def _check_name(name: str, types: Mapping[str, Any], where: str) -> None:
     raise SettingsError(f"{where}: there is no setting {name}; {hint}")
 
 
-def _convert(value: Any, kind: Any, where: str) -> Any:
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    """A value of a TOML file, which has types of its own: nothing is parsed, cut or spelt out silently."""
+    if type(value) is int and kind is float:
+        return float(value)
+    if type(value) is not kind:
+        raise SettingsError(f"{where} must be {_article(kind)}, not {value!r}")
+    return value
+
+
+def _parsed(text: str, kind: Any, where: str) -> Any:
+    """A value of an environment variable, which is always text."""
     try:
-        if kind is bool and isinstance(value, str):
-            if value.lower() not in _TRUE | _FALSE:
-                raise ValueError(value)
-            return value.lower() in _TRUE
-        if isinstance(value, bool) != (kind is bool):
-            raise ValueError(value)
-        if (kind is int and isinstance(value, float)) or (kind is str and not isinstance(value, str)):
-            raise ValueError(value)  # TOML has types: nothing is cut or spelt out silently
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{where} must be {_article(kind)}, not {value!r}") from error
+        if kind is bool:
+            if text.lower() not in _TRUE | _FALSE:
+                raise ValueError(text)
+            return text.lower() in _TRUE
+        return kind(text)
+    except ValueError as error:
+        raise SettingsError(f"{where} must be {_article(kind)}, not {text!r}") from error
 
 
 def _article(kind: type) -> str:

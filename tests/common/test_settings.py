@@ -48,10 +48,18 @@ def test_defaults() -> None:
 
 
 def test_each_place_overrides_the_one_before(tmp_path: Path) -> None:
-    text = '[sample]\nname = "file"\ncount = 2\nshare = 0.1\nloud = true\n[other]\nnonsense = 1\n'
+    text = '[sample]\nname = "file"\ncount = 2\nshare = 0.1\nloud = true\n[edge]\nsessions = 1\n'
     environment = {"EVENTSPEC_SAMPLE_COUNT": "3", "EVENTSPEC_SAMPLE_SHARE": "0.25", "PATH": "/bin"}
     settings = load(text, folder=tmp_path, environment=environment, share=0.75, name=None)
     assert settings == Sample("file", 3, 0.75, True)
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    assert load("\ufeff[sample]\ncount = 3\n", folder=tmp_path).count == 3
+
+
+def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
+    assert load("[sample]\nshare = 1\n", folder=tmp_path).share == 1.0
 
 
 @pytest.mark.parametrize(
@@ -76,6 +84,13 @@ def test_true_and_false_in_the_environment(text: str, value: bool) -> None:
         ("[sample]\nloud = 1\n", "must be true or false, not 1"),
         ("[sample]\ncount = 0\n", "count must be positive, not 0"),
         ("sample = 3\n", "must be a table"),
+        ('[sample]\ncount = "3"\n', "count in .*settings.toml must be a whole number, not '3'"),
+        ('[sample]\nloud = "yes"\n', "must be true or false, not 'yes'"),
+        ('tokens = "tokens.toml"\n', r"tokens in .* stands outside of any table: move it below the line \[sample\]"),
+        ("[Sample]\ncount = 3\n", r"there is no table \[Sample\]; did you mean \[sample\]\?"),
+        ("[samples]\ncount = 3\n", r"there is no table \[samples\]; did you mean \[sample\]\?"),
+        ("[clod]\nsessions = 3\n", r"there is no table \[clod\]; did you mean \[cloud\]\?"),
+        ("[zzz]\n", r"there is no table \[zzz\]; known are \[cloud\], \[edge\], \[sample\]"),
     ],
 )
 def test_mistakes_in_the_file(tmp_path: Path, text: str, words: str) -> None:
