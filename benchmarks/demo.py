@@ -14,6 +14,7 @@ from rich.text import Text
 
 from benchmarks.asking import Values, ask_clip
 from benchmarks.clips import ClipQuestion, load_questions, spread
+from benchmarks.commands.tables import plain
 from benchmarks.processes import Pair, running_pair
 from common.ask import Answer, AskEvent, Mode, Notice
 from edge.display import answer_text
@@ -52,7 +53,7 @@ class Timeline:
     def show(self, event: AskEvent) -> None:
         """Take an event in."""
         if isinstance(event, Notice):
-            self._console.print(Text(f"      · {event.text}", style="yellow"))
+            self._console.print(plain(f"      · {event.text}"), style="yellow")
         if not isinstance(event, Answer):
             return
         text = answer_text(event)
@@ -86,11 +87,11 @@ def run_demo(count: int = 8) -> int:
 
 
 def _ask_both(console: Console, pair: Pair, number: int, clip: ClipQuestion) -> tuple[Values, Values]:
-    console.print(Text(f"{number} {clip.clip}: {clip.question}", style="bold"))
+    console.print(plain(f"{number} {clip.clip}: {clip.question}"), style="bold")
     stream = ask_clip(pair.edge.address, clip, Mode.STREAM_TO_CLOUD, show=Timeline(console).show)
     alone = ask_clip(pair.edge.address, clip, Mode.CLOUD_ONLY)
     if clip.expected is not None and stream["answer"].strip() != clip.expected.strip():
-        console.print(Text(f"           (the scene's truth: {clip.expected})", style="yellow"))
+        console.print(plain(f"           (the scene's truth: {clip.expected})"), style="yellow")
     console.print()
     return stream, alone
 
@@ -102,7 +103,7 @@ def _print_table(console: Console, questions: Sequence[ClipQuestion], results: S
     for name in _COLUMNS:
         table.add_column(name, justify="right")
     for number, (clip, (stream, alone)) in enumerate(zip(questions, results, strict=True), start=1):
-        table.add_row(f"{number} {clip.clip}", stream["mode"], *_cells(stream))
+        table.add_row(plain(f"{number} {clip.clip}"), stream["mode"], *_cells(stream))
         table.add_row("", alone["mode"], *_cells(alone), end_section=True)
     console.print("[bold]What each answer cost[/], by the edge's clock")
     console.print(table)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cloud.reach_options import CaOption, CertOption, InsecureOption, KeyOption, NameOption
+from common.cli import say
 
 
 def drain(
@@ -61,7 +62,7 @@ def drain(
             if undo or not state.running:
                 break
             if state.running != told:
-                typer.echo(f"{state.running} sessions still run", err=True)
+                say(f"{state.running} sessions still run", err=True)
                 told = state.running
             time.sleep(0.2)
-    typer.echo("takes new sessions again" if undo else f"drained; {state.handed_over} sessions went elsewhere")
+    say("takes new sessions again" if undo else f"drained; {state.handed_over} sessions went elsewhere")

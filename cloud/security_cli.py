@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.cli import make_app
+from common.cli import make_app, say
 
 if TYPE_CHECKING:
     from common.access import TokenEntry
@@ -48,7 +48,7 @@ def token_new(
     if out is None:
         typer.echo(token)
     where = f"in {out}" if out is not None else "on the standard output"
-    typer.echo(f"token {entry.id} of {principal}: {where}; its hash is in {file}", err=True)
+    say(f"token {entry.id} of {principal}: {where}; its hash is in {file}", err=True)
 
 
 @token_app.command("list")
@@ -57,7 +57,7 @@ def token_list(file: _FILE = Path("tokens.toml")) -> None:
     for entry in _entries(file):
         scopes = ",".join(sorted(scope.value for scope in entry.scopes))
         until = f"{entry.expires:%Y-%m-%d %H:%M}" if entry.expires is not None else "never"
-        typer.echo(f"{entry.id}  {entry.principal:<24}  {scopes:<28}  expires {until}")
+        say(f"{entry.id}  {entry.principal:<24}  {scopes:<28}  expires {until}")
 
 
 @token_app.command("revoke")
@@ -75,7 +75,7 @@ def token_revoke(
     if len(kept) == len(entries):
         raise SettingsError(f"there is no token {id} in {file}; `eventspec-cloud token list` shows them")
     write_private(file, render_tokens(kept))
-    typer.echo(f"token {id} is revoked", err=True)
+    say(f"token {id} is revoked", err=True)
 
 
 def _entries(file: Path) -> tuple[TokenEntry, ...]:
@@ -100,4 +100,5 @@ def certs(
     from common.certificates import write_authority
 
     written = write_authority(out, hosts=host or ["localhost", "127.0.0.1"], edges=edge or [], days=days)
-    typer.echo("\n".join(str(path) for path in written))
+    for path in written:
+        say(str(path))

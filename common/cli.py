@@ -1,4 +1,4 @@
-"""What the four commands have in common: how help looks, and how errors end."""
+"""What the four commands have in common: how help looks, how lines are printed, and how errors end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 import typer.core
 
 from common.errors import EventSpecError
+from common.printable import one_line
 
 # Plain help: at once on the screen, the same in a pipe, and square brackets mean what they say.
 typer.core.HAS_RICH = False
@@ -24,10 +25,15 @@ def make_app(text: str) -> typer.Typer:
     )
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line, on standard output or standard error; what a peer or a file chose can't break out of it."""
+    typer.echo(one_line(text), err=err)
+
+
 def run_app(app: typer.Typer, name: str) -> None:
     """Run a command; errors that are the user's to mend end in one line on standard error and status 2."""
     try:
         app()
     except EventSpecError as error:
-        typer.echo(f"{name}: {error}", err=True)
+        say(f"{name}: {error}", err=True)
         sys.exit(2)

@@ -10,6 +10,7 @@ from enum import Enum
 import typer
 
 from common.errors import EventSpecError, SettingsError
+from common.printable import one_line
 
 
 class State(str, Enum):
@@ -58,8 +59,8 @@ def examined(checks: Iterable[tuple[str, Callable[[], Iterable[Check]]]]) -> Ite
 
 def as_text(check: Check) -> str:
     """One line, or two."""
-    line = f"{check.state.value:<8} {check.name}: {check.found}"
-    return f"{line}\n         -> {check.todo}" if check.todo else line
+    line = one_line(f"{check.state.value:<8} {check.name}: {check.found}")
+    return f"{line}\n         -> {one_line(check.todo)}" if check.todo else line
 
 
 def as_json(checks: Iterable[Check]) -> str:

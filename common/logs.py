@@ -2,17 +2,18 @@
 
 A session is told by the first eight characters of the id that its edge chose, the same on both sides: enough to find
 it, too little to take it over. What looks like a token is blackened in whatever is written, wherever it comes from.
+Nothing that is logged can begin a line or steer a terminal: it is escaped here (`common/printable.py`).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 from contextvars import ContextVar
 from typing import Any
 
+from common.printable import as_json, one_line
 from common.settings import require
 
 FORMATS = ("text", "json")
@@ -44,7 +45,7 @@ def without_secrets(text: str) -> str:
 
 
 class Lines(logging.Formatter):
-    """Time, logger, session if there is one, message, fields."""
+    """Time, logger, session if there is one, message, fields; the lines of a traceback are marked with `| `."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(name)s: %(session)s%(message)s%(told)s")
@@ -53,6 +54,15 @@ class Lines(logging.Formatter):
         record.session = f"[{session}] " if (session := _session.get()) else ""
         record.told = "".join(f" {name}={value}" for name, value in _fields(record).items())
         return without_secrets(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        return one_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return _marked(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        return _marked(stack_info)
 
 
 class JsonLines(logging.Formatter):
@@ -71,7 +81,11 @@ class JsonLines(logging.Formatter):
         line |= _fields(record)
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps({key: _plain(value) for key, value in line.items()}, ensure_ascii=False)
+        return as_json({str(key): _plain(value) for key, value in line.items()})
+
+
+def _marked(trace: str) -> str:
+    return "\n".join(f"  | {one_line(line)}" for line in trace.split("\n"))
 
 
 def _plain(value: Any) -> Any:

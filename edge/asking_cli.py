@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from common.cli import say
 from common.errors import PromptError
 
 EdgeOption = Annotated[str, typer.Option(help="Address of the edge daemon.")]
@@ -216,7 +217,7 @@ def watch(
 
     def ask_about(watch_id: str, question: str) -> None:
         if not as_json:
-            typer.echo(f"> {question}")
+            say(f"> {question}")
         ask = AskRequest(question=question, mode=Mode(mode.value), max_tokens=max_tokens, watch=watch_id)
         _run_ask(edge, ask, as_json, reach)
 
@@ -242,14 +243,14 @@ def _run_ask(address: str, request: Any, as_json: bool, reach: Any, reconnect_s:
 
     from common.ask import Notice, Report
     from edge.asking import ask_daemon
-    from edge.display import make_display, summary
+    from edge.display import answer_of, make_display, summary
 
     if as_json:
         for event in ask_daemon(address, request, reach, reconnect_s=reconnect_s):
             if isinstance(event, Report):
                 typer.echo(json.dumps(event.values))
             elif isinstance(event, Notice):
-                typer.echo(f"· {event.text}", err=True)
+                say(f"· {event.text}", err=True)
         return
     display, report = make_display(), None
     try:
@@ -257,9 +258,9 @@ def _run_ask(address: str, request: Any, as_json: bool, reach: Any, reconnect_s:
             display.show(event)
             report = event if isinstance(event, Report) else report
     finally:
-        display.close(report.values["answer"] if report is not None else None)
+        display.close(answer_of(report) if report is not None else None)
     if report is not None:
-        typer.echo(summary(report), err=True)
+        say(summary(report), err=True)
 
 
 def status(

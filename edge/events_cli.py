@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.cli import say
+
 if TYPE_CHECKING:
     from edge.events import EventInfo
 
@@ -37,7 +39,7 @@ def info(
         typer.echo(json.dumps({**asdict(found), "rate_hz": found.rate_hz}))
         return
     for name, value in _lines(found):
-        typer.echo(f"{name:<10} {value}")
+        say(f"{name:<10} {value}")
 
 
 @app.command()
@@ -72,7 +74,7 @@ def convert(
     else:
         events = load_events(source, start_us=start_us, duration_us=duration_us, sensor=_sensor(sensor))
     save_events(events, target)
-    typer.echo(f"{target}: {len(events):,} events, {events.duration_us / 1e6:.6f} s, {events.width}x{events.height}")
+    say(f"{target}: {len(events):,} events, {events.duration_us / 1e6:.6f} s, {events.width}x{events.height}")
 
 
 def _sensor(text: str | None) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from common.ask import WatchRequest, WatchState
+from common.cli import say
 from common.errors import EventSpecError, LinkError
 from common.security import Reach
 from edge.asking import watch_daemon
@@ -94,7 +95,7 @@ def run_watch(
             return
         state = watch.wait_for(lambda s: True)
         if sys.stdin.isatty():
-            typer.echo("ask, one question a line; Ctrl-D ends the watch", err=True)
+            say("ask, one question a line; Ctrl-D ends the watch", err=True)
         for line in sys.stdin:
             if line.strip():
                 ask(watch.wait_for(lambda s: True).watch, line.strip())

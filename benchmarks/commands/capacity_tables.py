@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 def print_capacity(record: Record) -> None:
     """Figures of every fleet, what was good, and the theory beside it."""
-    from benchmarks.commands.tables import headline, make_console
+    from benchmarks.commands.tables import headline, make_console, plain
     from benchmarks.paradigms.capacity import FleetFigures, Theory
 
     console, meta = make_console(), record.meta
     fleets = [FleetFigures(**values) for values in meta["fleets"]]
-    console.print(f"[bold]{headline(record)}[/]")
+    console.print(plain(headline(record)), style="bold")
     console.print(_table(fleets))
     ttft, tpot = meta["objectives"]["ttft_ms"], meta["objectives"]["tpot_ms"]
     console.print(f"good: answers with TTFT <= {ttft:g} ms and TPOT <= {tpot:g} ms")
@@ -31,6 +31,8 @@ def print_capacity(record: Record) -> None:
 def _table(fleets: list[FleetFigures]) -> Any:
     from rich import box
     from rich.table import Table
+
+    from benchmarks.commands.tables import plain
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("paradigm", no_wrap=True)
@@ -56,7 +58,7 @@ def _table(fleets: list[FleetFigures]) -> Any:
             "-" if f.goodput_share is None else f"{f.goodput_share:.0%}",
             str(f.answers),
         )
-        table.add_row(_label(f), str(f.clients), *cells)
+        table.add_row(plain(_label(f)), str(f.clients), *cells)
     return table
 
 

@@ -160,10 +160,10 @@ def _measure(setup: str, experiments: Sequence[Experiment], profile: LinkProfile
 
 
 def _print(record: Record, figures: Sequence[LatencyFigure]) -> None:
-    from benchmarks.commands.tables import headline, make_console
+    from benchmarks.commands.tables import headline, make_console, plain
 
     console = make_console()
-    console.print(f"[bold]{headline(record)}[/]")
+    console.print(plain(headline(record)), style="bold")
     console.print("the clip has just ended when the question comes; cloud_only uploads it then, the others streamed it")
     console.print(_table(figures))
     console.print(

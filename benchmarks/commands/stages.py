@@ -101,14 +101,15 @@ def stages(
 
 def print_stages(record: Record) -> None:
     """A table a paradigm, and its overlap."""
-    from benchmarks.commands.tables import headline, make_console
+    from benchmarks.commands.tables import headline, make_console, plain
     from benchmarks.paradigms.statistics import by_label
 
     console = make_console()
-    console.print(f"[bold]{headline(record)}[/]")
+    console.print(plain(headline(record)), style="bold")
     console.print("milliseconds since the question, by the edge's clock: median (quartiles)")
     for label, runs in by_label(record.runs).items():
-        console.print(f"\n[bold]{label}[/]")
+        console.print()
+        console.print(plain(label), style="bold")
         console.print(_table(runs))
         for line in overlap_lines(runs):
             console.print(line)
@@ -120,7 +121,7 @@ def _table(runs: Sequence[Run]) -> Any:
     from rich import box
     from rich.table import Table
 
-    from benchmarks.commands.tables import spread_text
+    from benchmarks.commands.tables import plain, spread_text
     from benchmarks.paradigms.five_stages import stage_figures
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -130,7 +131,7 @@ def _table(runs: Sequence[Run]) -> Any:
         table.add_column(name, justify="right")
     for figures in stage_figures(runs):
         times = (figures.start_ms, figures.end_ms, figures.busy_ms)
-        table.add_row(figures.model, figures.stage, *(spread_text(time, 1) for time in times))
+        table.add_row(plain(figures.model), plain(figures.stage), *(spread_text(time, 1) for time in times))
     return table
 
 

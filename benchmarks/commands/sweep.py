@@ -204,11 +204,11 @@ def _columns() -> Any:
 
 def _print(record: Record) -> None:
     """For each paradigm: the median ratio of total times to `cloud_only` at every point."""
-    from benchmarks.commands.tables import grid_table, make_console
+    from benchmarks.commands.tables import grid_table, make_console, plain
 
     console = make_console()
     for label in _labels(record):
-        console.print(f"[bold]{label}[/]: total time over cloud_only's, paired medians")
+        console.print(plain(f"{label}: total time over cloud_only's, paired medians"), style="bold")
         console.print(grid_table(_ratios(record, label)))
     for note in record.meta["notes"]:
         console.print(f"· {note}", style="dim")

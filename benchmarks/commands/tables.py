@@ -7,15 +7,22 @@ from collections.abc import Mapping, Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.paradigms.statistics import Figure, Spread, by_label, paired_ratios
 from benchmarks.results import Record, Run
+from common.printable import one_line
 
 
 def make_console() -> Console:
     """A console wide enough for the tables, also where the output is a file."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=150)
+
+
+def plain(name: str) -> Text:
+    """A name that a record or a file chose, as it may be printed: no markup, on one line."""
+    return Text(one_line(name))
 
 
 def comparison_table(runs: Sequence[Run]) -> Table:
@@ -38,7 +45,7 @@ def comparison_table(runs: Sequence[Run]) -> Table:
     groups = by_label(runs)
     base = groups.get("cloud_only", [])
     for label, group in groups.items():
-        table.add_row(label + ("" if group[0].lossless else " (lossy)"), *_cells(group, base))
+        table.add_row(plain(label + ("" if group[0].lossless else " (lossy)")), *_cells(group, base))
     return table
 
 
@@ -88,7 +95,7 @@ def _total(run: Run) -> float | None:
 def print_comparison(record: Record, console: Console | None = None) -> None:
     """Link, table, both choices, notes."""
     console = console or make_console()
-    console.print(f"[bold]{headline(record)}[/]")
+    console.print(plain(headline(record)), style="bold")
     console.print(comparison_table(record.runs))
     console.print("median (quartiles); x cloud: paired ratios to cloud_only of the same question and repetition")
     by_log, measured = (record.meta["choices"][key] for key in ("by_thresholds", "by_measurement"))
