@@ -56,7 +56,7 @@ class DaemonProcess:
             wrap: makes the command one that runs elsewhere, e.g. on a link's side (`EmulatedLink.edge_command`).
             word: the subcommand.
         """
-        command = wrap([sys.executable, "-m", module, word, *arguments])
+        command = wrap([sys.executable, "-P", "-m", module, word, *arguments])
         process = subprocess.Popen(
             [sys.executable, "-IS", str(_TETHER), str(os.getpid()), *command],
             stdout=subprocess.PIPE,

@@ -129,7 +129,7 @@ class EngineProcess:
         settings = json.dumps(dataclasses.asdict(self._settings))
         about = json.dumps({"page": str(page), "stats": str(stats), "suspects": self._blame.suspects})
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "cloud.engine_process", f"ipc://{path}", settings, str(os.getpid()), about
+            sys.executable, "-P", "-m", "cloud.engine_process", f"ipc://{path}", settings, str(os.getpid()), about
         )
         try:
             await self._await_ready(socket, self._process)

@@ -95,7 +95,7 @@ def carry(settings: Mapping[str, str], constraints: str, into: Path) -> list[str
 
 def main() -> None:
     """Carry this machine's settings."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
+    command = [sys.executable, "-P", "-m", "pip", "config", "list"]
     listing = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     constraints = (HERE.parent / "constraints.txt").read_text(encoding="utf-8")
     said = carry(settings_of(listing), constraints, HERE / "local")

@@ -36,13 +36,13 @@ what=$1
 shift
 case $what in
 venv)
-    python3 -m venv $venv
+    python3 -P -m venv $venv
     install $(lists "$@")
     slim
     ;;
 add) gather install $(lists "$@") ;;
 wheel)
-    python3 -m venv /build/venv
+    python3 -P -m venv /build/venv
     /build/venv/bin/pip wheel --quiet --no-deps -w /build/wheel /build/source
     ;;
 project) gather install --no-deps /build/wheel/*.whl ;;

@@ -7,5 +7,5 @@ rm -f $ready
 ip route replace "$EDGE_ADDRESS" via "$EDGE_VIA"
 ip route replace "$CLOUD_ADDRESS" via "$CLOUD_VIA"
 # shellcheck disable=SC2086 # flags are words
-exec python -m benchmarks.link.router --edge "$EDGE_NETWORK" --cloud "$CLOUD_NETWORK" --ready-file $ready \
+exec python -P -m benchmarks.link.router --edge "$EDGE_NETWORK" --cloud "$CLOUD_NETWORK" --ready-file $ready \
     ${EVENTSPEC_PROFILE:+--profile "$EVENTSPEC_PROFILE"} ${EVENTSPEC_LINK:-}

@@ -30,7 +30,7 @@ def verdict(dependencies: list[dict[str, Any]]) -> tuple[str, int]:
 
 def main() -> int:
     """Entry point."""
-    command = [sys.executable, "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
+    command = [sys.executable, "-P", "-m", "pip_audit", "--local", "--format", "json", "--progress-spinner", "off"]
     done = subprocess.run([*command, "--timeout", "10"], capture_output=True, text=True, check=False)
     try:
         report = json.loads(done.stdout)["dependencies"]

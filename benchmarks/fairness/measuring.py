@@ -207,7 +207,7 @@ def _question(setting: Setting, client: str, clip: ClipQuestion) -> dict[str, An
 
 
 def _askers(address: str, settings: dict[str, Any]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.fairness.askers", address, json.dumps(settings)]
+    command = [sys.executable, "-P", "-m", "benchmarks.fairness.askers", address, json.dumps(settings)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

@@ -79,7 +79,7 @@ class ClientProcess:
     """`eventspec-edge ask` as a process of its own."""
 
     def __init__(self, address: str, request: AskRequest) -> None:
-        command = [sys.executable, "-m", "edge", "ask", request.question, "--edge", address]
+        command = [sys.executable, "-P", "-m", "edge", "ask", request.question, "--edge", address]
         command += ["--video", request.video_path, "--mode", request.mode.value]
         command += ["--events", request.events_path] if request.events_path else []
         command += ["--max-tokens", str(request.max_tokens), "--answer-id", request.answer_id]

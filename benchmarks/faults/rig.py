@@ -226,7 +226,7 @@ class Rig:
         import subprocess
         import sys
 
-        command = self.link.cloud_command([sys.executable, "-m", "cloud", "info", self._cloud_address])
+        command = self.link.cloud_command([sys.executable, "-P", "-m", "cloud", "info", self._cloud_address])
         told = subprocess.run(command, capture_output=True, text=True, check=False)
         if told.returncode != 0:
             raise LinkError(f"the cloud doesn't say what it holds: {told.stderr.strip()}")

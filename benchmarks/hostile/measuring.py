@@ -237,7 +237,7 @@ def _attackers(address: str, token: str, setting: Setting) -> Iterator[subproces
         "seed": setting.seed,
         "nice": setting.nice,
     }
-    command = [sys.executable, "-m", "benchmarks.hostile.attacking", address, json.dumps(settings)]
+    command = [sys.executable, "-P", "-m", "benchmarks.hostile.attacking", address, json.dumps(settings)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

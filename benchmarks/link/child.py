@@ -39,7 +39,7 @@ class HelperProcess:
     ) -> None:
         path = os.pathsep.join(filter(None, [_PROJECT, os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            wrap([sys.executable, "-m", module, *arguments]),
+            wrap([sys.executable, "-P", "-m", module, *arguments]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -78,7 +78,7 @@ def _environment() -> dict[str, str]:
 
 
 def _probe(module: str, argument: str) -> list[str]:
-    return [sys.executable, "-m", f"benchmarks.link.{module}", argument]
+    return [sys.executable, "-P", "-m", f"benchmarks.link.{module}", argument]
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def kernel_has_netem() -> bool:
     )
     command = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]
 
-    return subprocess.run([sys.executable, "-c", program, *command], capture_output=True, check=False).returncode == 0
+    return subprocess.run([sys.executable, "-I", "-c", program, *command], capture_output=True, check=False).returncode == 0
 
 
 def run_tool(command: Sequence[str]) -> str:
