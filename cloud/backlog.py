@@ -8,6 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any
 
 _ROOM = 8 << 20  # bytes; who sends more waits until some are decoded
+_ITEM = 256  # bytes that a packet or a piece takes besides its own
+
+
+def cost(size: int, items: int) -> int:
+    """Bytes that a message of `size` bytes is charged with, if so many packets or pieces are in it."""
+    return size + _ITEM * items
 
 
 class Backlog:
@@ -34,7 +40,7 @@ class Backlog:
                 self._changed.notify_all()
 
     async def put(self, items: tuple[Any, ...], size: int) -> None:
-        """Add a batch of so many bytes; waits for room."""
+        """Add a batch, charged with so many bytes (`cost`); waits for room."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._dead or self._size == 0 or self._size + size <= self._room)
             self._size += size

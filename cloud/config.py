@@ -13,6 +13,7 @@ from common.security import Security, TlsFiles
 from common.settings import ModelSettings, check_address, require
 from common.types import ServerInfo
 
+_RATES = ("video_bytes_per_s", "live_bytes_per_s")
 _MOST_TEXT = 256 << 10  # bytes of everything in a message but states
 
 
@@ -72,6 +73,7 @@ class CloudSettings(EngineSettings):
     messages_per_s: int = 1000
     drafts_in_flight: int = 64
     video_bytes_per_s: int = 64 << 20
+    live_bytes_per_s: int = 8 << 20
     max_video_pixels: int = 16_777_216
 
     def __post_init__(self) -> None:
@@ -94,7 +96,7 @@ class CloudSettings(EngineSettings):
         require(self.tokens_per_pass >= 1, "tokens_per_pass must be positive")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.max_video_bytes >= 1, "max_video_bytes must be positive")
-        for name in ("calls_per_client", "connections", "messages_per_s", "drafts_in_flight", "video_bytes_per_s"):
+        for name in ("calls_per_client", "connections", "messages_per_s", "drafts_in_flight", *_RATES):
             require(getattr(self, name) >= 1, f"{name} must be positive")
         require(self.max_video_pixels >= 1, "max_video_pixels must be positive")
         require(self.sessions_per_client >= 0, "sessions_per_client can't be negative")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from cloud.messages import Frames, FrameSpec, LiveFrames
+from cloud.pieces import FeatureJoiner, PacketJoiner
 from common.errors import LinkError, MessageError, MismatchError, VideoFormatError
 from common.frame_groups import FrameGroups
 from common.frames import clip_pixels
@@ -17,9 +18,11 @@ from common.replay import VideoTimes
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from common.video_decoding import VideoLimits
 
+_FEW = 4  # frames' features that the engine gets in one message: it is copied on the front's loop
+
 
 class Receiver(Protocol):
-    """One session's video, as the service fills it; `work` runs in a decoding thread."""
+    """One session's video, as the service fills it; both run in a decoding thread, one at a time."""
 
     def take(self, items: tuple[Any, ...]) -> None:
         """What came; nothing: the end. Raises MessageError."""
@@ -76,8 +79,8 @@ class FeatureReceiver:
             raise MismatchError(f"the target looks at {spec.count} frames, not {header.frames}: update the older side")
         self._spec = spec
         self._sent = self._received = 0
-        self._waiting: list[FrameFeatures] = []
-        self._pieces: list[bytes] = []
+        self._waiting: deque[FrameFeatures] = deque()
+        self._joiner = FeatureJoiner()
 
     def take(self, items: tuple[Any, ...]) -> None:
         """Features that came; none: the end."""
@@ -92,71 +95,24 @@ class FeatureReceiver:
                     f"a frame's features must be {spec.dtype} {[spec.tokens, spec.hidden]}, "
                     f"not {item.features.dtype} {list(item.features.shape)}"
                 )
-            if (whole := self._joined(item)) is not None:
+            if (whole := self._joiner.join(item)) is not None:
                 self._received += 1
                 self._waiting.append(whole)
 
-    def _joined(self, item: FrameFeatures) -> FrameFeatures | None:
-        """A frame's features once they are whole. Raises MessageError if the pieces don't fit."""
-        if not item.size:
-            if self._pieces:
-                raise MessageError(f"features of frame {item.index} came again before they were whole")
-            return item
-        self._pieces.append(item.features.data)
-        have = sum(len(piece) for piece in self._pieces)
-        if have > item.size:
-            raise MessageError(f"pieces of frame {item.index} have {have} of {item.size} bytes")
-        if have < item.size:
-            return None
-        data, self._pieces = b"".join(self._pieces), []
-        return FrameFeatures(item.index, replace(item.features, data=data))
-
     def work(self) -> tuple[Frames | None, bool]:
-        """All that came since."""
+        """What came since, a few frames at a time; and whether there are more."""
         if not self._waiting:
             return None, False
-        rows = np.stack([np.frombuffer(item.features.data, dtype=np.uint8) for item in self._waiting])
+        few = [self._waiting.popleft() for _ in range(min(_FEW, len(self._waiting)))]
+        rows = np.stack([np.frombuffer(item.features.data, dtype=np.uint8) for item in few])
         frames = Frames(rows, self._sent, encoded=True)
         self._sent += len(rows)
-        self._waiting = []
-        return frames, False
+        return frames, bool(self._waiting)
 
     def check_complete(self) -> None:
         """Raise LinkError if the stream ended too early."""
         if self._received < self._spec.count:
             raise LinkError(f"the features ended after {self._received} of {self._spec.count} frames")
-
-
-class PacketJoiner:
-    """Puts packets together again that came in pieces."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._pieces: list[VideoPacket] = []
-        self._size = 0
-
-    @property
-    def pending(self) -> bool:
-        """True if the last packet isn't whole."""
-        return bool(self._pieces)
-
-    def join(self, packets: tuple[VideoPacket, ...]) -> tuple[VideoPacket, ...]:
-        """The packets that are whole now. Raises MessageError if pieces don't fit, or are too many bytes."""
-        whole = []
-        for packet in packets:
-            if self._pieces and replace(self._pieces[0], data=b"") != replace(packet, data=b"", continued=True):
-                raise MessageError(
-                    f"a piece of packet {packet.index} came before packet {self._pieces[0].index} was whole"
-                )
-            self._size += len(packet.data)
-            if self._size > self._max_bytes:
-                raise MessageError(f"a packet may have at most {self._max_bytes} bytes")
-            self._pieces.append(packet)
-            if packet.continued:
-                continue
-            whole.append(replace(packet, data=b"".join(piece.data for piece in self._pieces)))
-            self._pieces, self._size = [], 0
-        return tuple(whole)
 
 
 class VideoReceiver:

@@ -12,12 +12,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
-from cloud.admission import Admission
-from cloud.backlog import Backlog
+from cloud.admission import Admission, Allowance
+from cloud.backlog import Backlog, cost
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineClient
 from cloud.ingest import LiveLimits, Receiver, receiver_for
-from cloud.messages import Alive, OpenClip, VideoFailed
+from cloud.messages import Alive, Frames, LiveFrames, OpenClip, VideoFailed
 from cloud.streams import StreamTable
 from cloud.turns import FairTurns
 from cloud.video import VideoLimits
@@ -27,6 +27,7 @@ from common.errors import MessageError, SessionError, VideoFormatError
 from common.replay import load_profile
 from common.video import FeaturesHeader, VideoHeader
 
+_LIVE_BURST_S = 4.0
 _RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 
 
@@ -57,6 +58,7 @@ class VideoIntake:
         """
         session_id, header, size = "", None, 0
         backlog, renewed = Backlog(), time.monotonic()
+        live = Allowance(self._settings.live_bytes_per_s, _LIVE_BURST_S * self._settings.live_bytes_per_s)
         try:
             async with contextlib.aclosing(backlog.reading(requests)) as incoming:
                 async for data in incoming:
@@ -66,18 +68,21 @@ class VideoIntake:
                         await self._engine.send(session_id, Alive())
                     if size > self._settings.max_video_bytes and not _is_live(header):
                         await self._refuse_video(session_id)
-                    if (wait := self._admission.video(principal.client, len(data), time.monotonic())) > 0:
-                        await asyncio.sleep(wait)
                     named, announced, items = codec.decode_video_message(data)
+                    charged = cost(len(data), len(items))
+                    if (wait := self._admission.video(principal.client, charged, time.monotonic())) > 0:
+                        await asyncio.sleep(wait)
                     if header is None:
                         if announced is None or not named:
                             raise MessageError("a video begins with its session id and header")
                         session_id, header = principal.scoped(named), announced
                         backlog.start(self._decode(session_id, header, backlog, principal.client))
+                    if _is_live(header) and (wait := live.take(charged, time.monotonic())) > 0:
+                        await asyncio.sleep(wait)
                     if header.acknowledge:
                         yield codec.encode_video_acknowledgement(size)
                     if items:
-                        await backlog.put(items, len(data))
+                        await backlog.put(items, charged)
             if header is None:
                 raise MessageError("an empty video stream")
             await backlog.finish()
@@ -118,20 +123,27 @@ class VideoIntake:
             await self._engine.send(session_id, VideoFailed(str(error)))
             raise
 
-    async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...], client: str) -> None:
+    async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...] | None, client: str) -> None:
         """Decode packets (none: the end); frames go to the engine in groups, so that it need not wait for the last."""
         loop = asyncio.get_running_loop()
-        receiver.take(items)
         more = True
         while more:
             try:
                 async with self._turns.turn(client):
-                    frames, more = await loop.run_in_executor(self._decoding, receiver.work)
+                    frames, more = await loop.run_in_executor(self._decoding, _work, receiver, items)
             except VideoFormatError as error:
                 await self._engine.send(session_id, VideoFailed(str(error)))
                 raise
+            items = None
             if frames is not None:
                 await self._engine.send(session_id, frames)
+
+
+def _work(receiver: Receiver, items: tuple[Any, ...] | None) -> tuple[Frames | LiveFrames | None, bool]:
+    """Join and decode: pieces are put together here, off the loop. None: nothing came since."""
+    if items is not None:
+        receiver.take(items)
+    return receiver.work()
 
 
 def _is_live(header: VideoHeader | FeaturesHeader | None) -> bool:

@@ -102,13 +102,15 @@ class FrameGroups:
             # the last shown packet is as good as the end: its frames ride with the others'
             if self._missing <= 0:
                 self._finish(sampled)
-        if self._finished and any(packet.shown for packet in self._waiting):
-            raise VideoFormatError(f"the video has more than the {self._shown} frames that its header says")
+        if self._finished:
+            if any(packet.shown for packet in self._waiting):
+                raise VideoFormatError(f"the video has more than the {self._shown} frames that its header says")
+            self._waiting.clear()
         if self._ended:
             self._finish(sampled)
         pixels = clip_pixels([frame for _, frame in sampled], self._size) if sampled else None
         self._busy_s += self._padding.wait(started, self._planned_ms(missing - self._missing, len(sampled))) - started
-        return self._group(pixels), bool(self._waiting) and not self._finished
+        return self._group(pixels), bool(self._waiting)
 
     def _finish(self, sampled: Sampled) -> None:
         if not self._finished:

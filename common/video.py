@@ -8,6 +8,7 @@ from common.live import LiveWindow
 from common.types import Tensor
 
 NOT_SHOWN = -(2**63)
+LEAST_PIECE = 512  # bytes of a packet's or features' piece that others follow
 VIDEO_FRAMES = 8  # of a video, that Video-LLaVA looks at, as it was trained
 
 
@@ -49,7 +50,7 @@ class VideoPacket:
 
     `pts` is `NOT_SHOWN` for a packet that others need for decoding, but that nobody sees: in front of the cut of a
     trimmed clip, or a codec's own reference picture. `continued`: on the wire, `data` goes on in the next packet, which
-    repeats everything else.
+    repeats everything else; then it has at least `LEAST_PIECE` bytes.
     """
 
     index: int
@@ -82,7 +83,8 @@ class FeaturesHeader:
 class FrameFeatures:
     """The features [tokens a frame, hidden] of one frame; `index` is its place among those that the target looks at.
 
-    `size`: on the wire, the tensor's data are a piece of so many bytes; 0: they are whole. Pieces come in order.
+    `size`: on the wire, the tensor's data are a piece of so many bytes; 0: they are whole. Pieces come in order,
+    each of at least `LEAST_PIECE` bytes but the last.
     """
 
     index: int

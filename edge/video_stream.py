@@ -11,6 +11,7 @@ from common import codec
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.pacing import FIRST_WINDOW, VideoInFlight, VideoPacer
 
+_MOST_PACKETS = 512  # in a message; a cloud takes a few thousand
 _FIRST_WORD_S = 1.0  # to wait for a cloud's first acknowledgement before a large packet, which it may take in pieces
 
 Sent = Callable[[int, int], None]  # (frames, bytes) that a message carried
@@ -97,7 +98,7 @@ async def paced_messages(
         for piece in _pieces(packet, link.pacer) if in_pieces else (packet,):
             batch.append(piece)
             size += len(piece.data)
-            if not gather or size >= link.pacer.fragment:
+            if not gather or size >= link.pacer.fragment or len(batch) >= _MOST_PACKETS:
                 yield await message()
     if batch or not named:
         yield await message()

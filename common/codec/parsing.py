@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
+from common.codec.bounds import check_structure
 from common.errors import MessageError
 
 M = TypeVar("M", bound=Message)
@@ -13,8 +15,9 @@ K = TypeVar("K")
 
 
 def parse(kind: type[M], data: bytes) -> M:
-    """The message that these bytes are. Raises MessageError: they aren't one."""
+    """The message that these bytes are. Raises MessageError: they aren't one, or one of far too many parts."""
     message = kind()
+    check_structure(cast("Descriptor", message.DESCRIPTOR), data)
     try:
         message.ParseFromString(data)
     except DecodeError as error:

@@ -33,9 +33,9 @@ def tensor_from(message: pb.Tensor, piece_of: int = 0) -> Tensor:
         MessageError: dtype, shape and number of bytes don't fit together.
     """
     dtype = reverse(_DTYPES, message.dtype, "tensor dtype")
+    if not 1 <= len(message.shape) <= MAX_TENSOR_DIMS:
+        raise MessageError(f"a tensor needs 1 to {MAX_TENSOR_DIMS} dimensions, not {len(message.shape)}")
     shape = tuple(message.shape)
-    if not 1 <= len(shape) <= MAX_TENSOR_DIMS:
-        raise MessageError(f"a tensor needs 1 to {MAX_TENSOR_DIMS} dimensions, not {len(shape)}")
     size = math.prod(shape) * ITEM_SIZES[dtype]
     got = piece_of or len(message.data)
     if size != got:

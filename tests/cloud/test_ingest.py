@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +11,19 @@ import pytest
 
 from cloud.ingest import FeatureReceiver, VideoReceiver, receiver_for
 from cloud.messages import Frames, FrameSpec
+from cloud.pieces import FeatureJoiner, PacketJoiner
 from cloud.video import VideoLimits
 from common.errors import LinkError, MessageError, MismatchError
 from common.frame_groups import FrameGroups
 from common.padding import Padding
 from common.replay import Curve, VideoTimes
 from common.types import Tensor
-from common.video import FeaturesHeader, FrameFeatures, VideoPacket
+from common.video import LEAST_PIECE, NOT_SHOWN, FeaturesHeader, FrameFeatures, VideoPacket
 from edge.video import Clip, open_clip, write_video
 from tests.common.test_padding import Clock
 
 SPEC = FrameSpec(8, 2, tokens=3, hidden=4, dtype="bfloat16", vision_fingerprint="ours")
+WIDE = replace(SPEC, tokens=300)  # 2,400 bytes a frame
 HEADER = FeaturesHeader("ours", 2)
 
 
@@ -70,10 +73,13 @@ def test_a_replayed_clip_gives_the_same_pictures_and_tells_its_overruns(clip: Cl
     np.testing.assert_array_equal(pictures[0], pictures[1])
 
 
-def features(index: int, dtype: str = "bfloat16", shape: tuple[int, ...] = (3, 4)) -> FrameFeatures:
+def features(
+    index: int, dtype: str = "bfloat16", shape: tuple[int, ...] = (3, 4), spec: FrameSpec | None = None
+) -> FrameFeatures:
+    shape = (spec.tokens, spec.hidden) if spec is not None else shape
     item = {"bfloat16": 2, "float32": 4}[dtype]
     size = int(np.prod(shape)) * item
-    return FrameFeatures(index, Tensor(dtype, shape, bytes(range(index, index + size))))
+    return FrameFeatures(index, Tensor(dtype, shape, bytes((index + at) % 256 for at in range(size))))
 
 
 def test_features_pass_as_bytes() -> None:
@@ -133,23 +139,69 @@ def in_pieces(frame: FrameFeatures, size: int) -> list[FrameFeatures]:
 
 
 def test_features_in_pieces_are_the_same_features() -> None:
-    frames = [features(index) for index in range(SPEC.count)]
-    whole, cut = FeatureReceiver(HEADER, SPEC), FeatureReceiver(HEADER, SPEC)
+    frames = [features(index, spec=WIDE) for index in range(WIDE.count)]
+    whole, cut = FeatureReceiver(HEADER, WIDE), FeatureReceiver(HEADER, WIDE)
     whole.take(tuple(frames))
-    for piece in [piece for frame in frames for piece in in_pieces(frame, 7)]:
+    for piece in [piece for frame in frames for piece in in_pieces(frame, LEAST_PIECE)]:
         cut.take((piece,))
     assert np.array_equal(all_of(whole)[0].pixels, all_of(cut)[0].pixels)
     cut.check_complete()
 
 
 def test_pieces_of_features_that_dont_fit_are_refused() -> None:
-    first, second = features(0), features(1)
-    for wrong in (first, second, in_pieces(first, 1_000)[0]):
-        receiver = FeatureReceiver(HEADER, SPEC)
-        receiver.take((in_pieces(first, 7)[0],))
+    first, second = features(0, spec=WIDE), features(1, spec=WIDE)
+    for wrong in (first, second, in_pieces(first, 1_000_000)[0]):
+        receiver = FeatureReceiver(HEADER, WIDE)
+        receiver.take((in_pieces(first, LEAST_PIECE)[0],))
         with pytest.raises(MessageError):
             receiver.take((wrong,))
-    receiver = FeatureReceiver(HEADER, SPEC)
-    receiver.take(tuple(in_pieces(first, 7)[:-1]))
+    receiver = FeatureReceiver(HEADER, WIDE)
+    receiver.take(tuple(in_pieces(first, LEAST_PIECE)[:-1]))
     with pytest.raises(LinkError):
         receiver.check_complete()
+
+
+@pytest.mark.parametrize("size", [0, 1, LEAST_PIECE - 1])
+def test_pieces_that_cost_more_than_they_carry_are_refused(size: int) -> None:
+    frame = features(0, spec=WIDE)
+    piece = FrameFeatures(0, replace(frame.features, data=frame.features.data[:size]), len(frame.features.data))
+    with pytest.raises(MessageError, match="at least 512"):
+        FeatureReceiver(HEADER, WIDE).take((piece,))
+    with pytest.raises(MessageError, match="at least 512"):
+        PacketJoiner(1 << 20).join((VideoPacket(0, 0, 0, True, bytes(size), continued=True),))
+
+
+def test_a_frames_pieces_are_summed_once() -> None:
+    """8 MB in the smallest pieces, 16,384 of them: each costs its own bytes, whatever came before."""
+    count = 16_384
+    frame = FrameFeatures(0, Tensor("uint8", (1, 1), bytes(LEAST_PIECE)), count * LEAST_PIECE)
+    packet = VideoPacket(0, 0, 0, True, bytes(LEAST_PIECE), continued=True)
+    features, packets = FeatureJoiner(), PacketJoiner(count * LEAST_PIECE)
+    took = []
+    for _ in range(2):
+        began = time.thread_time()
+        for _ in range(count // 2 - 1):
+            assert features.join(frame) is None
+            assert packets.join((packet,)) == ()
+        took.append(time.thread_time() - began)
+    assert took[1] < 3 * took[0] + 0.1
+    assert features.join(frame) is None
+    whole = features.join(frame)
+    assert whole is not None and len(whole.features.data) == count * LEAST_PIECE
+    assert packets.pending
+    packets.join((packet,))
+    (joined,) = packets.join((replace(packet, continued=False),))
+    assert len(joined.data) == count * LEAST_PIECE and not packets.pending
+    with pytest.raises(MessageError, match="at most"):
+        packets.join((packet,) * (count + 1))
+
+
+def test_packets_that_nobody_sees_after_the_last_picture_are_dropped(clip: Clip) -> None:
+    groups = FrameGroups(clip.header, count=2, size=8)
+    groups.take(clip.packets())
+    while groups.work()[1]:
+        pass
+    for number in range(100):
+        groups.take((VideoPacket(clip.header.frames + number, NOT_SHOWN, 0, False, b"x"),))
+        assert groups.work() == (None, False)
+    assert not groups._waiting

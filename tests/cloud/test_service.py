@@ -38,7 +38,7 @@ from common.types import (
     SamplingParams,
     Tensor,
 )
-from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
+from common.video import LEAST_PIECE, FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.video import Clip, open_clip, write_video
 from tests.fakes import TOKENS_PER_FRAME, VIDEO_FRAMES, FakeRunner, reference_answer
 from tests.local_engine import MAX_TOKENS, LocalEngine, long_questions
@@ -202,8 +202,9 @@ async def test_messages_are_acknowledged_as_they_come_if_the_header_asks_for_it(
     packets = [
         piece
         for p in clip.packets()
-        for piece in (replace(p, data=p.data[:7], continued=True), replace(p, data=p.data[7:]))
+        for piece in (replace(p, data=p.data[:LEAST_PIECE], continued=True), replace(p, data=p.data[LEAST_PIECE:]))
     ]
+    assert all(packet.data for packet in packets)
     call = served.channel.stream_stream(f"/{codec.SERVICE}/StreamVideo")()
     messages = [codec.encode_video_header("session-0", replace(clip.header, acknowledge=True))]
     messages += [codec.encode_video_packets([packet]) for packet in packets]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.ingest import PacketJoiner
+from cloud.pieces import PacketJoiner
 from common import codec
 from common.errors import MessageError
 from common.types import Tensor
-from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
+from common.video import LEAST_PIECE, FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.pacing import FIRST_WINDOW, VideoInFlight
 from edge.video_stream import PacedLink, paced_features, paced_messages
 
@@ -87,12 +87,12 @@ async def test_who_waits_for_room_gets_it_when_another_stream_ends() -> None:
 
 
 def test_pieces_that_dont_fit_are_refused() -> None:
-    piece = VideoPacket(0, 0, 0, True, b"abc", continued=True)
+    piece = VideoPacket(0, 0, 0, True, bytes(LEAST_PIECE), continued=True)
     for other in (VideoPacket(1, 40, 40, False, b"d"), VideoPacket(0, 1, 0, True, b"d")):
         with pytest.raises(MessageError, match="before packet 0 was whole"):
-            PacketJoiner(100).join((piece, other))
-    with pytest.raises(MessageError, match="at most 5 bytes"):
-        PacketJoiner(5).join((piece, piece))
+            PacketJoiner(1_000).join((piece, other))
+    with pytest.raises(MessageError, match="at most 1,000"):
+        PacketJoiner(1_000).join((piece, piece))
 
 
 @pytest.mark.parametrize("acknowledges", [True, False])
