@@ -8,10 +8,8 @@ import dataclasses
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import zmq
@@ -26,6 +24,7 @@ from cloud.restarts import Restarts
 from cloud.state_page import Held, StatePage
 from common import codec
 from common.errors import EngineDeadError, EngineError, ModelError
+from common.scratch import ScratchFolder
 from common.types import Commit, Open, ServerInfo
 
 
@@ -65,7 +64,7 @@ class EngineProcess:
         self._on_death = on_death
         self._on_notice = on_notice
         self._on_alive = on_alive
-        self._folder = tempfile.TemporaryDirectory(prefix="eventspec-")  # mode 0700
+        self._folder = ScratchFolder()
         self._context = zmq.asyncio.Context()
         self._socket: zmq.asyncio.Socket | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -118,7 +117,7 @@ class EngineProcess:
     async def start(self) -> None:
         """Start the process and wait until its target is loaded. Raises ModelError or EngineError."""
         self._starts += 1
-        folder = Path(self._folder.name)
+        folder = self._folder.emptied()  # of the engine before
         path, page = folder / f"engine-{self._starts}.sock", folder / f"engine-{self._starts}.state"
         self._page = StatePage.create(page)
         stats = folder / f"engine-{self._starts}.stats"
@@ -263,4 +262,4 @@ class EngineProcess:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._context.destroy(linger=0)
-        self._folder.cleanup()
+        self._folder.remove()
