@@ -100,7 +100,7 @@ def _locked(path: Path) -> int | None:
         found = os.fstat(descriptor)
         if found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(found, os.stat(path, follow_symlinks=False)):  # not removed before it was locked
+            if os.path.samestat(found, path.lstat()):  # not removed before it was locked
                 return descriptor
     except OSError:
         pass

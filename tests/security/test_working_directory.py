@@ -111,7 +111,9 @@ def test_the_hostile_folder_would_be_run(hostile: Path, marks: Path) -> None:
 def python_commands(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Lists and calls in a source file that begin with this interpreter: their line, and the words behind it."""
     for node in ast.walk(ast.parse(path.read_text())):
-        items = node.elts if isinstance(node, ast.List | ast.Tuple) else node.args if isinstance(node, ast.Call) else []
+        if not isinstance(node, ast.List | ast.Tuple | ast.Call):
+            continue
+        items = node.args if isinstance(node, ast.Call) else node.elts
         for place, item in enumerate(items):
             if isinstance(item, ast.Attribute) and ast.unparse(item) == "sys.executable":
                 words = [one.value for one in items[place + 1 :] if isinstance(one, ast.Constant)]
@@ -132,9 +134,9 @@ def test_every_child_of_ours_is_started_so() -> None:
                     assert is_closed(words), f"{path.relative_to(ROOT)}:{line} starts Python without -P or -I"
     assert found >= 8
     for path in [*(ROOT / "docker").glob("*.sh"), *(ROOT / "docker").glob("Dockerfile.*")]:
-        for line in path.read_text().splitlines():
-            if (run := PYTHON.search(line)) and not line.startswith("#"):
-                assert run[1] in ("-P", "-I"), f"{path.name} starts Python without -P or -I: {line}"
+        for text in path.read_text().splitlines():
+            if (run := PYTHON.search(text)) and not text.startswith("#"):
+                assert run[1] in ("-P", "-I"), f"{path.name} starts Python without -P or -I: {text}"
 
 
 @pytest.mark.parametrize(
