@@ -65,8 +65,8 @@ def kernel_has_netem() -> bool:
         "sys.exit(1) if ctypes.CDLL(None).unshare(0x40000000) else os.execvp(sys.argv[1], sys.argv[1:])"
     )
     command = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]
-
-    return subprocess.run([sys.executable, "-I", "-c", program, *command], capture_output=True, check=False).returncode == 0
+    tried = subprocess.run([sys.executable, "-I", "-c", program, *command], capture_output=True, check=False)
+    return tried.returncode == 0
 
 
 def run_tool(command: Sequence[str]) -> str:
