@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from common.errors import VideoFormatError
 from common.live import LIVE_CODECS, MICROSECONDS, Sampler
-from common.types import FrameName
+from common.types import LARGEST, FrameName
+from common.video import check_times
 from common.video_decoding import (
     Gaps,
     VideoLimits,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from common.video import VideoHeader, VideoPacket
 
 _LOW_DELAY = 0x80000  # FFmpeg's flag: give each picture out at once
-_LATEST_US = 2**53  # 285 years
 
 
 class LiveDecoder:
@@ -82,6 +82,7 @@ class LiveDecoder:
     def _check(self, packet: VideoPacket) -> None:
         check_order(packet, self._last, gaps=Gaps.AT_KEYFRAMES)
         check_size(packet, self._limits)
-        if not self._last_us < packet.pts < _LATEST_US:
+        if not self._last_us < packet.pts <= LARGEST:
             raise VideoFormatError(f"frame {packet.index} of a live stream was taken at no time that can be")
+        check_times(packet, *MICROSECONDS)
         self._last, self._last_us = packet.index, packet.pts

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 WIRE_VERSION = 1
+LARGEST = 2**53  # that any number, or time in microseconds (285 years), may be, but a seed: what a double holds exactly
 
 
 class Pace(Enum):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.errors import VideoFormatError
 from common.live import LiveWindow
-from common.types import Tensor
+from common.types import LARGEST, Tensor
 
 NOT_SHOWN = -(2**63)
 LEAST_PIECE = 512  # bytes of a packet's or features' piece that others follow
@@ -64,6 +65,28 @@ class VideoPacket:
     def shown(self) -> bool:
         """True if the packet's frame is one of the header's `frames`."""
         return self.pts != NOT_SHOWN
+
+
+def ticks_us(ticks: int, num: int, den: int) -> int:
+    """A time in units of a time base, in microseconds; 0 where the base is unknown (`den` 0).
+
+    Raises:
+        VideoFormatError: the time is none that can be: further than 2^53 microseconds (285 years) from zero.
+    """
+    time_us = ticks * num * 1_000_000 // den if den else 0
+    if not -LARGEST <= time_us <= LARGEST:
+        raise VideoFormatError(
+            f"the video has a picture at {ticks:.3g} times {num}/{den} s, more than 285 years from its zero: its time "
+            "stamps are damaged, encode the clip again"
+        )
+    return time_us
+
+
+def check_times(packet: VideoPacket, num: int, den: int) -> None:
+    """Raise VideoFormatError if a packet is to be decoded or shown at a time that can't be."""
+    ticks_us(packet.dts, num, den)
+    if packet.shown:
+        ticks_us(packet.pts, num, den)
 
 
 @dataclass(frozen=True, slots=True)

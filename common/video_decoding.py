@@ -14,6 +14,7 @@ import numpy as np
 
 from common.errors import VideoFormatError
 from common.types import FrameName
+from common.video import check_times, ticks_us
 from common.video_sampling import sampled_indices
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ class VideoDecoder:
 
     def _check_packet(self, packet: VideoPacket) -> None:
         check_order(packet, self._last, gaps=Gaps.ANYWHERE if self._header.named else Gaps.NOWHERE)
+        check_times(packet, self._header.time_base_num, self._header.time_base_den)
         self._last = packet.index
         shown = self._packets - len(self._hidden) + packet.shown
         hidden = len(self._hidden) + (not packet.shown)
@@ -246,7 +248,5 @@ def check_frame(frame: Any, number: int, header: VideoHeader) -> None:
 
 
 def time_us(header: VideoHeader, pts: int | None) -> int:
-    """A presentation time in microseconds; 0 where none is known."""
-    if pts is None or not header.time_base_den:
-        return 0
-    return pts * header.time_base_num * 1_000_000 // header.time_base_den
+    """A presentation time in microseconds; 0 where none is known. Raises VideoFormatError: it can't be."""
+    return 0 if pts is None else ticks_us(pts, header.time_base_num, header.time_base_den)

@@ -100,7 +100,7 @@ class PictureEncoder:
             intra = av.video.frame.PictureType.I if keyframe else av.video.frame.PictureType.NONE
             picture.pict_type = intra
             (packet,) = self._context.encode(picture)
-        except (av.FFmpegError, ValueError, OSError) as error:
+        except (av.FFmpegError, ValueError, OverflowError, OSError) as error:
             raise VideoFormatError(f"picture {number} can't be encoded: {error}") from error
         self._first = False
         return VideoPacket(number, time_us, time_us, keyframe, bytes(packet))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import VideoFormatError
-from common.video import NOT_SHOWN, VideoHeader, VideoPacket
+from common.video import NOT_SHOWN, VideoHeader, VideoPacket, check_times
 from edge.matroska import missing_bytes
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def open_clip(
         cut = packets < stream.frames and frames == packets  # a trimmed clip may leave packets out
         if frames == 0 or cut:
             raise VideoFormatError(f"{path} ends after {frames} of {stream.frames or 'its'} frames: copy it again")
-        base = stream.time_base or Fraction(1, 1000)
+        base = _time_base(stream)
         header = VideoHeader(
             codec=context.codec.canonical_name,
             extradata=bytes(context.extradata or b""),
@@ -232,7 +232,7 @@ def _count(container: Any, stream: Any, path: Path, max_frames: int) -> tuple[in
 
 def _packets(container: Any, stream: Any) -> Iterator[VideoPacket]:
     vp8 = stream.codec_context.codec.canonical_name == "vp8"
-    index = 0
+    base, index = _time_base(stream), 0
     for packet in container.demux(stream):
         if packet.size == 0:  # the end mark
             continue
@@ -242,5 +242,11 @@ def _packets(container: Any, stream: Any) -> Iterator[VideoPacket]:
         dts = index if packet.dts is None else packet.dts
         pts = dts if packet.pts is None else packet.pts
         hidden = packet.is_discard or (vp8 and not data[0] & _FRAME_IS_SHOWN)
-        yield VideoPacket(index, NOT_SHOWN if hidden else pts, dts, packet.is_keyframe, data)
+        made = VideoPacket(index, NOT_SHOWN if hidden else pts, dts, packet.is_keyframe, data)
+        check_times(made, base.numerator, base.denominator)
+        yield made
         index += 1
+
+
+def _time_base(stream: Any) -> Fraction:
+    return stream.time_base or Fraction(1, 1000)

@@ -49,6 +49,40 @@ def encode(
     return path
 
 
+def jpegs(count: int = 8) -> list[bytes]:
+    """So many pictures, each a JPEG."""
+    context: Any = av.CodecContext.create("mjpeg", "w")
+    context.width, context.height, context.pix_fmt, context.time_base = WIDTH, HEIGHT, "yuvj420p", Fraction(1, 10)
+    made = []
+    for index in range(count):
+        frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24").reformat(format="yuvj420p")
+        frame.pts = index
+        made += [bytes(packet) for packet in context.encode(frame)]
+    return made
+
+
+def matroska(pictures: list[bytes], *, scale: int, times: list[int]) -> bytes:
+    """A small Matroska file of JPEGs: `scale` nanoseconds a tick, and each picture's time in ticks."""
+
+    def element(name: str, *parts: bytes) -> bytes:
+        body = b"".join(parts)
+        return bytes.fromhex(name) + (len(body) | 1 << 56).to_bytes(8, "big") + body
+
+    def number(value: int) -> bytes:
+        return value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big")
+
+    size = element("B0", number(WIDTH)), element("BA", number(HEIGHT))
+    track = [element("D7", b"\x01"), element("73C5", b"\x01"), element("83", b"\x01"), element("86", b"V_MJPEG")]
+    clusters = [
+        element("1F43B675", element("E7", number(at)), element("A3", b"\x81\0\0\x80" + data))
+        for at, data in zip(times, pictures, strict=True)
+    ]
+    info = element("1549A966", element("2AD7B1", number(scale)))
+    tracks = element("1654AE6B", element("AE", *track, element("E0", *size)))
+    head = element("1A45DFA3", element("4282", b"matroska"), element("4287", b"\x04"), element("4285", b"\x02"))
+    return head + element("18538067", info, tracks, *clusters)
+
+
 def trim(source: Path, target: Path, seconds: Fraction) -> Path:
     """Cut the beginning off without encoding anew, as phones do: the packets stay, an edit list hides them."""
     with av.open(str(source)) as old, av.open(str(target), "w") as new:

@@ -10,7 +10,7 @@ from eventspec.v1 import speculation_pb2 as pb
 
 from common.ask import Answer, AskEvent, AskRequest, EdgeStatus, Mode, Notice, Report, WatchRequest, WatchState
 from common.codec.parameters import PACES, sampling_from, sampling_to
-from common.codec.parsing import body_of, fields_of, parse, reverse
+from common.codec.parsing import body_of, encoder, fields_of, finite, parse, reverse, within
 from common.errors import MessageError
 
 # full name of the service; its descriptor is what gRPC reflection serves
@@ -24,6 +24,7 @@ _MODES = {
 }
 
 
+@encoder
 def encode_ask(ask: AskRequest) -> bytes:
     """`AskRequest` bytes."""
     return edge_pb.AskRequest(
@@ -62,7 +63,7 @@ def decode_ask(data: bytes) -> AskRequest:
         patience_ms=m.patience_ms,
         draft_length=m.draft_length,
         branches=m.branches if m.HasField("branches") else None,
-        window_start_us=m.window_start_us,
+        window_start_us=within(m.window_start_us, "window_start_us"),
         watch=m.watch,
         video_codec=m.video_codec,
         answer_id=_answer_id(m.answer_id),
@@ -76,6 +77,7 @@ def _answer_id(text: str) -> str:
     return text
 
 
+@encoder
 def encode_ask_event(event: AskEvent) -> bytes:
     """`AskResponse` bytes."""
     match event:
@@ -98,7 +100,7 @@ def decode_ask_event(data: bytes) -> AskEvent:
     m = parse(edge_pb.AskResponse, data)
     match body_of(m):
         case "answer":
-            return Answer(m.answer.committed_text, m.answer.provisional_text, m.answer.at_ms)
+            return Answer(m.answer.committed_text, m.answer.provisional_text, finite(m.answer.at_ms, "at_ms"))
         case "report":
             return Report(_report_from(m.report.json))
         case _:
@@ -115,6 +117,7 @@ def _report_from(text: str) -> dict[str, Any]:
     return values
 
 
+@encoder
 def encode_watch(watch: WatchRequest) -> bytes:
     """`WatchRequest` bytes."""
     return edge_pb.WatchRequest(**fields_of(WatchRequest, watch)).SerializeToString()
@@ -125,6 +128,7 @@ def decode_watch(data: bytes) -> WatchRequest:
     return WatchRequest(**fields_of(WatchRequest, parse(edge_pb.WatchRequest, data)))
 
 
+@encoder
 def encode_watch_state(state: WatchState) -> bytes:
     """`WatchResponse` bytes."""
     return edge_pb.WatchResponse(**fields_of(WatchState, state)).SerializeToString()
@@ -135,16 +139,18 @@ def decode_watch_state(data: bytes) -> WatchState:
     return WatchState(**fields_of(WatchState, parse(edge_pb.WatchResponse, data)))
 
 
+@encoder
 def encode_status_request() -> bytes:
     """`StatusRequest` bytes."""
     return edge_pb.StatusRequest().SerializeToString()
 
 
+@encoder
 def encode_status(status: EdgeStatus) -> bytes:
     """`StatusResponse` bytes."""
     return edge_pb.StatusResponse(**fields_of(EdgeStatus, status)).SerializeToString()
 
 
 def decode_status(data: bytes) -> EdgeStatus:
-    """A `StatusResponse`."""
+    """A `StatusResponse`. Raises MessageError if malformed."""
     return EdgeStatus(**fields_of(EdgeStatus, parse(edge_pb.StatusResponse, data)))

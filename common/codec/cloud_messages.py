@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from eventspec.v1 import speculation_pb2 as pb
 
-from common.codec.parsing import body_of, parse, reverse
+from common.codec.parsing import body_of, counted, encoder, parse, reverse, within
 from common.errors import MessageError
 from common.types import (
     CloudMessage,
@@ -22,6 +22,7 @@ from common.types import (
     StepTimings,
 )
 
+_LONGEST_LINE = 4_000  # characters
 _STAGES = {
     Stage.VIDEO_DECODE: pb.STAGE_VIDEO_DECODE,
     Stage.VISION_ENCODE: pb.STAGE_VISION_ENCODE,
@@ -50,7 +51,7 @@ def _names_to(names: Iterable[FrameName]) -> list[pb.FrameName]:
 
 
 def _names_from(names: Iterable[pb.FrameName]) -> tuple[FrameName, ...]:
-    return tuple(FrameName(name.number, name.time_us) for name in names)
+    return tuple(FrameName(within(n.number, "a frame's number"), within(n.time_us, "a frame's time")) for n in names)
 
 
 def _commit_to(m: Commit) -> pb.Commit:
@@ -61,7 +62,7 @@ def _commit_to(m: Commit) -> pb.Commit:
         accepted=m.accepted,
         draft_id=m.draft_id,
         waiting=m.waiting,
-        timings=pb.StepTimings(queue_us=m.timings.queue_us, forward_us=m.timings.forward_us),
+        timings=pb.StepTimings(queue_us=counted(m.timings.queue_us), forward_us=counted(m.timings.forward_us)),
         draft_limit=m.draft_limit,
     )
 
@@ -74,7 +75,7 @@ def _commit_from(m: pb.Commit) -> Commit:
         token_ids=tuple(m.token_ids),
         drafted=m.drafted,
         accepted=m.accepted,
-        draft_id=m.draft_id,
+        draft_id=within(m.draft_id, "draft_id"),
         waiting=m.waiting,
         timings=StepTimings(m.timings.queue_us, m.timings.forward_us),
         draft_limit=m.draft_limit,
@@ -91,7 +92,7 @@ def _opened_to(m: Opened) -> pb.Opened:
         replay=m.replay,
         adapter=m.adapter,
         frames=_names_to(m.frames),
-        lease_ms=m.lease_ms,
+        lease_ms=counted(m.lease_ms),
         draft_limit=m.draft_limit,
     )
 
@@ -100,14 +101,20 @@ def _finished_to(m: Finished) -> pb.Finished:
     return pb.Finished(
         reason=_REASONS[m.reason],
         length=m.length,
-        target_passes=m.target_passes,
-        stale_drafts=m.stale_drafts,
-        replay_overruns=m.replay_overruns,
+        target_passes=counted(m.target_passes),
+        stale_drafts=counted(m.stale_drafts),
+        replay_overruns=counted(m.replay_overruns),
         frames=_names_to(m.frames),
-        over_credit=m.over_credit,
+        over_credit=counted(m.over_credit),
     )
 
 
+def _line(text: str) -> str:
+    """What a failure says, so that it can be told whatever the error at its root has put into it."""
+    return text[:_LONGEST_LINE].encode("utf-8", "replace").decode()
+
+
+@encoder
 def encode_cloud_message(message: CloudMessage) -> bytes:
     """`SpeculateResponse` bytes."""
     match message:
@@ -121,7 +128,9 @@ def encode_cloud_message(message: CloudMessage) -> bytes:
         case Finished():
             response = pb.SpeculateResponse(finished=_finished_to(message))
         case Failure(code, text, retryable, retry_after_ms):
-            failure = pb.Failure(code=_CODES[code], message=text, retryable=retryable, retry_after_ms=retry_after_ms)
+            failure = pb.Failure(
+                code=_CODES[code], message=_line(text), retryable=retryable, retry_after_ms=counted(retry_after_ms)
+            )
             response = pb.SpeculateResponse(failure=failure)
     return response.SerializeToString()
 
@@ -142,7 +151,8 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
             return _commit_from(response.commit)
         case "progress":
             p = response.progress
-            return Progress(reverse(_STAGES, p.stage, "stage"), p.start_us, p.duration_us)
+            times = within(p.start_us, "start_us"), within(p.duration_us, "duration_us")
+            return Progress(reverse(_STAGES, p.stage, "stage"), *times)
         case "finished":
             f = response.finished
             reason = reverse(_REASONS, f.reason, "finish reason")

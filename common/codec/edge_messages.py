@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventspec.v1 import speculation_pb2 as pb
 
 from common.codec.parameters import PACES, sampling_from, sampling_to
-from common.codec.parsing import body_of, parse, reverse
+from common.codec.parsing import body_of, check_id, encoder, parse, reverse, within
 from common.codec.tensors import tensor_from, tensor_to
 from common.errors import MessageError
 from common.types import Cancel, Close, Draft, DrafterInfo, EdgeMessage, Open, Pace, StateEncoding
@@ -46,8 +46,9 @@ def _open_to(m: Open) -> pb.Open:
 
 def _open_from(m: pb.Open) -> Open:
     start = body_of(m, "start")
-    if not 8 <= len(m.session_id) <= 64 or not m.session_id.isascii():
-        raise MessageError("session_id must be 8 to 64 ASCII characters")
+    check_id(m.session_id, "session_id")
+    if m.clip:
+        check_id(m.clip, "clip")
     if start == "resume" and m.resume.epoch == 0:
         raise MessageError("a resume's epoch must be at least 1")
     return Open(
@@ -62,7 +63,7 @@ def _open_from(m: pb.Open) -> Open:
         committed=tuple(m.resume.committed) if start == "resume" else (),
         wire_version=m.wire_version,
         clip=m.clip,
-        frames=tuple(m.frames),
+        frames=tuple(within(number, "a frame's number") for number in m.frames),
     )
 
 
@@ -82,6 +83,7 @@ def _draft_from(m: pb.Draft) -> Draft:
     payload = body_of(m, "payload")
     if m.draft_id == 0:
         raise MessageError("draft_id must be at least 1")
+    within(m.draft_id, "draft_id"), within(m.follows, "follows")
     hidden = tensor_from(m.hidden_states) if payload == "hidden_states" else None
     if hidden is not None and len(hidden.shape) != 2:
         raise MessageError(f"hidden states must be [n, hidden], not {list(hidden.shape)}")
@@ -99,6 +101,7 @@ def _draft_from(m: pb.Draft) -> Draft:
     return draft
 
 
+@encoder
 def encode_edge_message(message: EdgeMessage) -> bytes:
     """`SpeculateRequest` bytes."""
     match message:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from eventspec.v1 import speculation_pb2 as pb
 from eventspec.v1 import speculation_service_pb2 as service_pb
 
-from common.codec.parsing import fields_of, parse
+from common.codec.parsing import encoder, fields_of, parse
 from common.types import DrainState, ServerInfo
 
 # full name of the service; its descriptor is what gRPC reflection serves
 SERVICE: str = service_pb.DESCRIPTOR.services_by_name["SpeculationService"].full_name
 
 
+@encoder
 def encode_info_request() -> bytes:
     """`GetInfoRequest` bytes."""
     return pb.GetInfoRequest().SerializeToString()
 
 
+@encoder
 def encode_info(info: ServerInfo) -> bytes:
     """`GetInfoResponse` bytes."""
     return pb.GetInfoResponse(**fields_of(ServerInfo, info)).SerializeToString()
@@ -28,6 +30,7 @@ def decode_info(data: bytes) -> ServerInfo:
     return ServerInfo(**{**fields_of(ServerInfo, m), "eos_token_ids": tuple(m.eos_token_ids)})
 
 
+@encoder
 def encode_drain(*, undo: bool, grace_ms: int) -> bytes:
     """Bytes of a `DrainRequest`."""
     return service_pb.DrainRequest(undo=undo, grace_ms=min(grace_ms, 2**32 - 1)).SerializeToString()
@@ -39,6 +42,7 @@ def decode_drain(data: bytes) -> tuple[bool, int]:
     return message.undo, message.grace_ms
 
 
+@encoder
 def encode_drain_state(state: DrainState) -> bytes:
     """Bytes of a `DrainResponse`."""
     return service_pb.DrainResponse(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from eventspec.v1 import speculation_pb2 as pb
 
-from common.codec.parsing import parse
+from common.codec.parsing import check_id, encoder, parse, within
 from common.codec.tensors import tensor_from, tensor_to
 from common.errors import MessageError
 from common.live import LiveWindow
@@ -16,6 +16,7 @@ MAX_ITEMS = 4_096  # packets or features in one message
 VideoMessage = tuple[str, VideoHeader | FeaturesHeader | None, tuple[VideoPacket, ...] | tuple[FrameFeatures, ...]]
 
 
+@encoder
 def encode_video_header(session_id: str, header: VideoHeader, packets: Iterable[VideoPacket] = ()) -> bytes:
     """First `StreamVideoRequest` bytes of a video: what it is, and its first packets."""
     message = pb.StreamVideoRequest(
@@ -40,6 +41,7 @@ def encode_video_header(session_id: str, header: VideoHeader, packets: Iterable[
     return message.SerializeToString()
 
 
+@encoder
 def encode_video_packets(packets: Iterable[VideoPacket]) -> bytes:
     """Later `StreamVideoRequest` bytes of a video."""
     message = pb.StreamVideoRequest()
@@ -54,6 +56,7 @@ def _add_packets(message: pb.StreamVideoRequest, packets: Iterable[VideoPacket])
         )
 
 
+@encoder
 def encode_features_header(session_id: str, header: FeaturesHeader) -> bytes:
     """First `StreamVideoRequest` bytes of a video that comes as features."""
     about = pb.FeaturesHeader(
@@ -62,6 +65,7 @@ def encode_features_header(session_id: str, header: FeaturesHeader) -> bytes:
     return pb.StreamVideoRequest(session_id=session_id, features_header=about).SerializeToString()
 
 
+@encoder
 def encode_features(features: Iterable[FrameFeatures]) -> bytes:
     """Later `StreamVideoRequest` bytes of a video that comes as features."""
     message = pb.StreamVideoRequest()
@@ -79,6 +83,8 @@ def decode_video_message(data: bytes) -> VideoMessage:
     m = parse(pb.StreamVideoRequest, data)
     if max(len(m.packets), len(m.features)) > MAX_ITEMS:
         raise MessageError(f"a message may have {MAX_ITEMS:,} packets, or features, at most: send them in several")
+    if m.session_id:
+        check_id(m.session_id, "session_id")
     if m.HasField("features_header") or m.features:
         if m.HasField("header") or m.packets:
             raise MessageError("a video comes as packets or as features, not as both")
@@ -101,7 +107,7 @@ def decode_video_message(data: bytes) -> VideoMessage:
             ahead=h.ahead,
             acknowledge=h.acknowledge,
             live=_window_from(h.live) if h.HasField("live") else None,
-            named=tuple(h.named),
+            named=tuple(within(number, "a frame's number") for number in h.named),
         )
     packets = tuple(VideoPacket(p.index, p.pts, p.dts, p.keyframe, p.data, p.continued) for p in m.packets)
     return m.session_id, header, packets
@@ -115,9 +121,11 @@ def _window_from(m: pb.LiveWindow) -> LiveWindow:
 
 
 def _features_from(m: pb.FrameFeatures) -> FrameFeatures:
-    return FrameFeatures(m.index, tensor_from(m.features, m.size), m.size)
+    size = within(m.size, "size")
+    return FrameFeatures(m.index, tensor_from(m.features, size), size)
 
 
+@encoder
 def encode_video_acknowledgement(received: int) -> bytes:
     """`StreamVideoResponse` bytes before the last: how many bytes of messages have come."""
     return pb.StreamVideoResponse(received=received).SerializeToString()
@@ -125,9 +133,10 @@ def encode_video_acknowledgement(received: int) -> bytes:
 
 def decode_video_acknowledgement(data: bytes) -> int | None:
     """Bytes that have come; None: the last `StreamVideoResponse`."""
-    return parse(pb.StreamVideoResponse, data).received or None
+    return within(parse(pb.StreamVideoResponse, data).received, "received") or None
 
 
+@encoder
 def encode_video_reply(frames: int, size: int) -> bytes:
     """`StreamVideoResponse` bytes."""
     return pb.StreamVideoResponse(frames=frames, bytes=size).SerializeToString()
@@ -136,4 +145,4 @@ def encode_video_reply(frames: int, size: int) -> bytes:
 def decode_video_reply(data: bytes) -> tuple[int, int]:
     """The last `StreamVideoResponse`: frames and bytes."""
     m = parse(pb.StreamVideoResponse, data)
-    return m.frames, m.bytes
+    return m.frames, within(m.bytes, "bytes")

@@ -523,6 +523,7 @@ def header(clip: Clip, **changes: Any) -> bytes:
 
 def hostile_videos(clip: Clip) -> dict[str, tuple[list[bytes], str]]:
     packets = list(clip.packets())
+    far = replace(packets[0], pts=10**13, dts=10**13)
     broken = VideoPacket(0, packets[0].pts, packets[0].dts, True, b"\x00" * 64)
     return {
         "a codec that isn't taken": ([header(clip, codec="ansi")], "isn't taken"),
@@ -532,6 +533,10 @@ def hostile_videos(clip: Clip) -> dict[str, tuple[list[bytes], str]]:
         "too large": ([header(clip, width=2**31, height=2**31)], "pixels"),
         "too long for its size": ([header(clip, width=4096, height=4096, frames=20_000)], "pixels in all its frames"),
         "damaged": ([header(clip), codec.encode_video_packets([broken])], ""),
+        "times that can't be": (
+            [header(clip, time_base_num=1, time_base_den=1), codec.encode_video_packets([far])],
+            "285 years from its zero",
+        ),
         "more than announced": (
             [header(clip, frames=1), codec.encode_video_packets(packets)],
             "more",
@@ -549,6 +554,7 @@ def hostile_videos(clip: Clip) -> dict[str, tuple[list[bytes], str]]:
         "too large",
         "too long for its size",
         "damaged",
+        "times that can't be",
         "more than announced",
     ],
 )

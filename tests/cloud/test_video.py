@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cloud.video import CODECS, VideoDecoder, VideoLimits, sampled_indices
 from common.errors import VideoFormatError
-from common.video import NOT_SHOWN, VideoHeader, VideoPacket
+from common.types import LARGEST
+from common.video import NOT_SHOWN, VideoHeader, VideoPacket, ticks_us
 from edge.video import Clip, open_clip
 from tests.clips import decode_all, encode, number_of, trim
 from tests.edge.events.recordings import recording
@@ -185,6 +186,25 @@ def test_absurd_times_do_no_harm(clip: Clip, extremes: tuple[int, int]) -> None:
     decoder = VideoDecoder(header)
     sampled = [found for packet in packets for found in decoder.push(packet)] + decoder.finish()
     assert [number_of(frame) for _, frame in sampled] == sampled_indices(30)
+
+
+@pytest.mark.parametrize("place", [0, 12])
+@pytest.mark.parametrize("field", ["pts", "dts"])
+def test_times_that_cannot_be_are_refused(clip: Clip, field: str, place: int) -> None:
+    """Microseconds beyond 2^53 once reached the engine, and fitted into no reply."""
+    packets = list(clip.packets())
+    for ticks in (10**13, -(10**13), 2**63 - 1):
+        late = packets[place]
+        packets[place] = replace(late, pts=ticks) if field == "pts" else replace(late, dts=ticks)
+        with pytest.raises(VideoFormatError, match="more than 285 years from its zero"):
+            push_all(replace(clip.header, time_base_num=1, time_base_den=1), packets)
+
+
+def test_the_latest_time_that_can_be() -> None:
+    assert ticks_us(LARGEST, 1, 1_000_000) == LARGEST
+    for ticks in (LARGEST + 1, -LARGEST - 1):
+        with pytest.raises(VideoFormatError, match="285 years"):
+            ticks_us(ticks, 1, 1_000_000)
 
 
 def test_damaged_packets_are_refused_or_harmless(clip: Clip) -> None:

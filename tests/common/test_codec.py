@@ -20,6 +20,7 @@ from common.errors import MessageError
 from common.live import LiveWindow
 from common.prefix_hash import prefix_hash
 from common.types import (
+    LARGEST,
     Cancel,
     Close,
     CloudMessage,
@@ -49,6 +50,8 @@ steady = settings(derandomize=True, deadline=None, max_examples=150)
 
 U32 = st.integers(0, 2**32 - 1)
 U64 = st.integers(0, 2**64 - 1)
+NUMBER = st.integers(0, LARGEST)
+TIME = st.integers(-LARGEST, LARGEST)
 S64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(max_size=30)
 IDS = st.lists(U32, max_size=20).map(tuple)
@@ -85,8 +88,8 @@ def openings(draw: st.DrawFn) -> Open:
         epoch=epoch,
         committed=draw(IDS) if epoch else (),
         wire_version=draw(U32),
-        clip=draw(TEXT),
-        frames=draw(st.lists(U64, max_size=9).map(tuple)),
+        clip=draw(st.just("") | SESSION_ID),
+        frames=draw(st.lists(NUMBER, max_size=9).map(tuple)),
     )
 
 
@@ -99,17 +102,17 @@ def commits(draw: st.DrawFn) -> Commit:
         token_ids=ids,
         drafted=drafted,
         accepted=draw(st.integers(0, min(drafted, len(ids)))),
-        draft_id=draw(U64),
+        draft_id=draw(NUMBER),
         waiting=draw(U32),
         timings=StepTimings(draw(U32), draw(U32)),
         draft_limit=draw(U32),
     )
 
 
-NAMES = st.lists(st.builds(FrameName, number=U64, time_us=S64), max_size=9).map(tuple)
+NAMES = st.lists(st.builds(FrameName, number=NUMBER, time_us=TIME), max_size=9).map(tuple)
 DRAFT_IDS: st.SearchStrategy[Draft] = st.builds(
     Draft,
-    draft_id=st.integers(1, 2**64 - 1),
+    draft_id=st.integers(1, LARGEST),
     epoch=U32,
     base_position=U32,
     prefix_hash=U32,
@@ -117,14 +120,14 @@ DRAFT_IDS: st.SearchStrategy[Draft] = st.builds(
 )
 DRAFT_STATES: st.SearchStrategy[Draft] = st.builds(
     Draft,
-    draft_id=st.integers(1, 2**64 - 1),
+    draft_id=st.integers(1, LARGEST),
     epoch=U32,
     base_position=U32,
     prefix_hash=U32,
     hidden_states=hidden_states(),
     encoding=st.sampled_from(StateEncoding),
     scales=st.none() | st.integers(1, 6).map(lambda n: Tensor("float16", (n,), bytes(2 * n))),
-    follows=U64,
+    follows=NUMBER,
 )
 EDGE_MESSAGES: st.SearchStrategy[EdgeMessage] = st.one_of(
     openings(), DRAFT_IDS, DRAFT_STATES, st.just(Cancel()), st.just(Close())
@@ -144,7 +147,7 @@ CLOUD_MESSAGES: st.SearchStrategy[CloudMessage] = st.one_of(
         draft_limit=U32,
     ),
     commits(),
-    st.builds(Progress, st.sampled_from(Stage), start_us=U64, duration_us=U64),
+    st.builds(Progress, st.sampled_from(Stage), start_us=NUMBER, duration_us=NUMBER),
     st.builds(
         Finished,
         st.sampled_from(FinishReason),
@@ -169,7 +172,7 @@ HEADERS = st.builds(
     ahead=st.booleans(),
     acknowledge=st.booleans(),
     live=st.none() | st.builds(LiveWindow, stride_us=st.integers(20_000, 10**9), cells=st.integers(1, 4096)),
-    named=st.lists(U64, max_size=9).map(tuple),
+    named=st.lists(NUMBER, max_size=9).map(tuple),
 )
 PACKETS = st.lists(
     st.builds(VideoPacket, index=U32, pts=S64, dts=S64, keyframe=st.booleans(), data=st.binary(max_size=30)),
@@ -191,8 +194,8 @@ INFOS = st.builds(
     max_prompt_tokens=U32,
     max_answer_tokens=U32,
     max_draft=U32,
-    max_message_bytes=U64,
-    max_video_bytes=U64,
+    max_message_bytes=NUMBER,
+    max_video_bytes=NUMBER,
     replay=TEXT,
     vision_fingerprint=TEXT,
     adapter=TEXT,
@@ -210,7 +213,7 @@ ASKS = st.builds(
     pace=st.sampled_from(Pace),
     patience_ms=U32,
     draft_length=U32,
-    window_start_us=U64,
+    window_start_us=NUMBER,
     watch=TEXT,
     video_codec=TEXT,
     branches=st.none() | U32,
@@ -220,10 +223,10 @@ WATCHES = st.builds(
     video_path=TEXT,
     events_path=TEXT,
     realtime=st.booleans(),
-    window_start_us=U64,
+    window_start_us=NUMBER,
     live=st.booleans(),
-    window_us=U64,
-    stride_us=U64,
+    window_us=NUMBER,
+    stride_us=NUMBER,
     loop=st.booleans(),
     video_codec=TEXT,
 )
@@ -251,14 +254,14 @@ def test_cloud_messages_survive_the_wire(message: CloudMessage) -> None:
 
 
 @steady
-@given(TEXT, HEADERS, PACKETS)
+@given(st.just("") | SESSION_ID, HEADERS, PACKETS)
 def test_videos_survive_the_wire(session_id: str, header: VideoHeader, packets: tuple[VideoPacket, ...]) -> None:
     assert codec.decode_video_message(codec.encode_video_header(session_id, header)) == (session_id, header, ())
     assert codec.decode_video_message(codec.encode_video_packets(packets)) == ("", None, packets)
 
 
 @steady
-@given(TEXT, FEATURES_HEADERS, FEATURES)
+@given(st.just("") | SESSION_ID, FEATURES_HEADERS, FEATURES)
 def test_features_survive_the_wire(
     session_id: str, header: FeaturesHeader, features: tuple[FrameFeatures, ...]
 ) -> None:
@@ -304,7 +307,7 @@ def test_packets_and_features_in_one_message_are_refused() -> None:
 
 
 @steady
-@given(INFOS, ASKS, ASK_EVENTS, STATUSES, U32, U64)
+@given(INFOS, ASKS, ASK_EVENTS, STATUSES, U32, NUMBER)
 def test_the_rest_survives_the_wire(
     info: ServerInfo, ask: AskRequest, event: AskEvent, status: EdgeStatus, frames: int, size: int
 ) -> None:
@@ -491,6 +494,6 @@ def test_a_draft_of_five_tokens_takes_at_most_64_bytes() -> None:
         prefix = prefix_hash([rng.randrange(32_000) for _ in range(base)])
         draft = Draft(rng.randrange(1, 100_000), rng.randrange(50), base, prefix, ids)
         sizes.append(len(codec.encode_edge_message(draft)))
-    longest = Draft(2**64 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, (31_999,) * 5)
+    longest = Draft(LARGEST, 2**32 - 1, 2**32 - 1, 2**32 - 1, (31_999,) * 5)
     sizes.append(len(codec.encode_edge_message(longest)))
     assert max(sizes) <= 64

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import VideoFormatError
 from edge.video import open_clip, read_frames, write_video
-from tests.clips import HEIGHT, WIDTH, decode_all, encode, number_of, picture, trim
+from tests.clips import HEIGHT, WIDTH, decode_all, encode, jpegs, matroska, number_of, picture, trim
 from tests.edge.events.recordings import recording
 
 
@@ -135,6 +135,21 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         container.mux(stream.encode(None))
     with pytest.raises(VideoFormatError, match=r"sound\.mp4 has no video in it \(found: audio\)"):
         open_clip(tmp_path / "sound.mp4")
+
+
+def test_times_that_cannot_be(tmp_path: Path) -> None:
+    path = tmp_path / "far.mkv"
+    path.write_bytes(matroska(jpegs(), scale=10**9, times=[10**13 + n for n in range(8)]))
+    with pytest.raises(VideoFormatError, match="more than 285 years from its zero") as caught:
+        open_clip(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_pictures_that_are_seconds_apart(tmp_path: Path) -> None:
+    path = tmp_path / "slow.mkv"
+    path.write_bytes(matroska(jpegs(), scale=10**9, times=[10 * n for n in range(8)]))
+    header = open_clip(path).header
+    assert (header.frames, header.time_base_num, header.time_base_den) == (8, 1, 1)
 
 
 def test_limits(clip: Path) -> None:
