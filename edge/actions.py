@@ -45,6 +45,11 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
+class Distrust:
+    """The cloud of this stream lied: where there are several, the next one has its turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send this to the cloud."""
 
@@ -85,4 +90,4 @@ class Done:
     error: EventSpecError | None = None
 
 
-Action = DraftJob | BranchJob | Connect | Send | SendVideo | Named | Show | Tell | Done
+Action = DraftJob | BranchJob | Connect | Distrust | Send | SendVideo | Named | Show | Tell | Done

@@ -121,6 +121,7 @@ class Answering:
             length=length,
             started_at=started,
             book=book,
+            vocab_size=drafter.words.vocab_size,
             first_epoch=journal.progress.epoch + 1 if journal is not None else 0,
             committed=list(journal.progress.committed) if journal is not None else [],
         )

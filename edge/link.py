@@ -31,7 +31,11 @@ from edge.video_stream import PacedLink, Sent, paced_features, paced_messages
 # acknowledgement waited for, before the session is resumed on another stream; in between it is the lease of Opened.
 _OPENED_S = 20.0
 _MUTE_S = 10.0
+_LONGEST_LEASE_S = 300.0  # that is believed
+_RENEWALS = 64  # messages of a stream without a token that count as a word
+_WRITE_S = 20.0  # that a cloud may take to take a message
 _VIDEO_MUTE_S = 30.0
+_REPLIES = 8  # to an upload, beside one for each of its messages
 _QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
 _VIDEO_QUIET_S = 2.0
 _VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
@@ -48,6 +52,9 @@ class Stream(Protocol):
 
     async def receive(self) -> tuple[CloudMessage, int]:
         """The next message and its bytes. Raises LinkError when the stream ends."""
+
+    def distrust(self) -> None:
+        """Its cloud lied: where there are several clouds, the next one has its turn."""
 
     async def close(self) -> None:
         """End the stream; what was sent is delivered first. Never raises."""
@@ -99,7 +106,8 @@ class GrpcStream:
         self._call = call
         self._check = check
         self._answered: Callable[[float], None] | None = answered
-        self._began = time.monotonic()
+        self._began = self._heard_at = time.monotonic()
+        self._renewals = 0
         self._busy = busy
         self._patience_s = _OPENED_S
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -123,26 +131,23 @@ class GrpcStream:
 
         writing = asyncio.ensure_future(in_order())
         writing.add_done_callback(_retrieve)
-        await asyncio.wait({writing, self._over}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({writing, self._over}, return_when=asyncio.FIRST_COMPLETED, timeout=_WRITE_S)
         if not writing.done():  # a write of grpc.aio's doesn't always hear that its call is over
             await asyncio.sleep(0)
             if not writing.done():
                 writing.cancel()
-                raise LinkError("the stream is over")
+                raise LinkError("the stream is over" if self._over.done() else "the cloud takes no messages")
         await _result(writing)
 
     async def _read(self) -> Any:
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._call.read())
             self._reading.add_done_callback(_retrieve)
-        since = time.monotonic()
         while self._check is not None and not self._reading.done():
             await asyncio.wait({self._reading}, timeout=_QUIET_S)
             if not self._reading.done():
                 await self._check()
-                since = time.monotonic() if self._busy() else since
-                if time.monotonic() - since > self._patience_s:
-                    raise LinkError(f"no word for {self._patience_s:.0f} s on this stream")
+                self._listened()
         data = await _result(self._reading)
         self._reading = None
         if self._answered is not None:
@@ -169,16 +174,39 @@ class GrpcStream:
             data = await self._read()
         except grpc.RpcError as error:
             raise error_of_status(error) from error
+        except EventSpecError:
+            raise
+        except Exception as error:  # e.g. a status that isn't text
+            raise LinkError(f"the stream broke ({type(error).__name__})") from error
         if data is grpc.aio.EOF:
             raise LinkError("the cloud ended the stream")
         if self._theirs is None:
             self._theirs = is_sealed(await self._call.initial_metadata())
         message = codec.decode_cloud_message(unseal(data) if self._theirs else data)
-        if isinstance(message, Opened):
-            self._patience_s = max(_MUTE_S, message.lease_ms / 1e3)
-        elif isinstance(message, Commit):
-            self._patience_s = _MUTE_S
+        self._word(message)
         return message, len(data)
+
+    def _word(self, message: CloudMessage) -> None:
+        """It renews the patience with this stream: a token always, anything else so many times."""
+        brings = isinstance(message, Commit) and bool(message.token_ids)
+        if brings:
+            self._patience_s = _MUTE_S
+        elif isinstance(message, Opened):
+            self._patience_s = max(_MUTE_S, min(message.lease_ms / 1e3, _LONGEST_LEASE_S))
+        self._renewals += not brings
+        if brings or self._renewals <= _RENEWALS:
+            self._heard_at = time.monotonic()
+        else:
+            self._listened()
+
+    def _listened(self) -> None:
+        """Raises LinkError: long enough, without a word that counts."""
+        self._heard_at = time.monotonic() if self._busy() else self._heard_at
+        if self._check is not None and time.monotonic() - self._heard_at > self._patience_s:
+            raise LinkError(f"no word for {self._patience_s:.0f} s on this stream")
+
+    def distrust(self) -> None:
+        """There is no other cloud."""
 
     async def close(self) -> None:
         """Half-close, let the cloud finish, then drop the call."""
@@ -205,6 +233,12 @@ async def _result(operation: asyncio.Future[Any]) -> Any:
         if operation.cancelled() and waiting is not None and not waiting.cancelling():
             raise LinkError("the connection was given up") from None
         raise
+
+
+def _heard_since(since: float, stream: VideoInFlight) -> None:
+    """Raises LinkError: of a video that a question waits for, nothing has arrived for long."""
+    if stream.awaited and time.monotonic() - since > _VIDEO_MUTE_S:
+        raise LinkError(f"no word for {_VIDEO_MUTE_S:.0f} s on this upload")
 
 
 def _retrieve(done: asyncio.Future[Any]) -> None:
@@ -323,6 +357,7 @@ class GrpcLink:
                 async for data in messages:
                     sealed = seal(data)
                     size += len(sealed)
+                    stream.count += 1
                     yield sealed
             except EventSpecError as error:  # gRPC only logs it, and cancels the call
                 broken.append(error)
@@ -350,6 +385,7 @@ class GrpcLink:
                 if received is not None:
                     self._pacing.acknowledged(stream, received)
         finally:
+            call.cancel()  # if it isn't over, it has failed
             self._uploads -= 1
             self._awaited -= stream.awaited
 
@@ -359,24 +395,29 @@ class GrpcLink:
         A video that a question waits for is given up if the cloud says nothing about it for long. One that is recorded
         meanwhile may pause.
         """
+        replies, taken, since = 0, stream.acknowledged, time.monotonic()
         while True:
             reading = asyncio.ensure_future(call.read())
             reading.add_done_callback(_retrieve)
-            since = time.monotonic()
             try:
                 while not reading.done():
                     await asyncio.wait({reading}, timeout=_VIDEO_QUIET_S)
                     if not reading.done():
                         await self._video.check(_VIDEO_ANSWER_S)
-                        if stream.awaited and time.monotonic() - since > _VIDEO_MUTE_S:
-                            raise LinkError(f"no word for {_VIDEO_MUTE_S:.0f} s on this upload")
+                        _heard_since(since, stream)
                 reply = await _result(reading)
             finally:
                 if not reading.done():
                     call.cancel()
             if reply is grpc.aio.EOF:
                 return
+            replies += 1
+            if replies > stream.count + _REPLIES:
+                raise LinkError("the cloud acknowledges what nobody sent")
             yield reply
+            if stream.acknowledged > taken or replies == 1:
+                taken, since = stream.acknowledged, time.monotonic()
+            _heard_since(since, stream)
 
     async def close(self) -> None:
         """Let go of both connections."""

@@ -34,12 +34,14 @@ class VideoInFlight:
     """One stream's messages that have no acknowledgement yet: `(bytes sent up to its end, when)`.
 
     `awaited`: a question waits for this video. `over`: the call has ended; what is still to be sent goes nowhere.
+    `count`: messages so far.
     """
 
     awaited: bool = False
     over: bool = False
     sent: int = 0
     acknowledged: int = 0
+    count: int = 0
     messages: deque[tuple[int, float]] = field(default_factory=deque)
 
 

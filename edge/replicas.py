@@ -1,7 +1,8 @@
 """Several clouds behind one link: answers go to one of them, and to the next when that is lost.
 
 A stream that had been taken in is first tried again where it was, for its keys and values may still be there; a cloud
-that isn't reached, or says that it can't go on, loses its turn at once. A session's video follows its stream.
+that isn't reached, says that it can't go on, or says what no cloud would say, loses its turn at once, and one that took
+two streams in and brought neither a token after them. A session's video follows its stream.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import dataclasses
 from collections import OrderedDict
 from collections.abc import AsyncIterable, Sequence
 
-from common.errors import EventSpecError, LinkError
-from common.types import CloudMessage, EdgeMessage, Failure, Open, Opened, ServerInfo
+from common.errors import EventSpecError, LinkError, MessageError
+from common.types import CloudMessage, Commit, EdgeMessage, Failure, Open, Opened, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.link import Link, Packets, Stream
 from edge.video_stream import Sent
 
 _REMEMBERED = 256
+_BARREN = 2  # streams in a row
 
 
 class ReplicaStream:
@@ -39,16 +41,24 @@ class ReplicaStream:
         try:
             message, size = await self._stream.receive()
         except LinkError:
-            if not self._taken_in:
-                self._replicas.lost(self._replica)
+            self._replicas.broke(self._replica, taken_in=self._taken_in)
+            raise
+        except MessageError:
+            self.distrust()
             raise
         if isinstance(message, Opened):
             self._taken_in = True
             self._replicas.taken_in()
+        elif isinstance(message, Commit):
+            self._replicas.brought_tokens(self._replica)
         elif isinstance(message, Failure) and message.retryable:
             self._replicas.lost(self._replica)
             message = self._replicas.refused(self._replica, message)
         return message, size
+
+    def distrust(self) -> None:
+        """This replica lied: the next one's turn."""
+        self._replicas.lost(self._replica)
 
     async def close(self) -> None:
         """End the stream."""
@@ -63,6 +73,7 @@ class ReplicaLink:
         self._current = 0
         self._homes: OrderedDict[str, int] = OrderedDict()
         self._refused: set[int] = set()  # replicas, since one took something in
+        self._barren: dict[int, int] = {}  # streams of each that were taken in and broke, since its last token
 
     def belongs(self, name: str, replica: int) -> None:
         """A session or clip is with this replica now."""
@@ -75,6 +86,17 @@ class ReplicaLink:
         """This replica can't be used at the moment: the next one's turn, unless that has come already."""
         if replica == self._current:
             self._current = (replica + 1) % len(self._links)
+
+    def broke(self, replica: int, *, taken_in: bool) -> None:
+        """A stream of this replica's was lost."""
+        self._barren[replica] = self._barren.get(replica, 0) + 1
+        if not taken_in or self._barren[replica] >= _BARREN:
+            self._barren[replica] = 0
+            self.lost(replica)
+
+    def brought_tokens(self, replica: int) -> None:
+        """It does what it is for."""
+        self._barren[replica] = 0
 
     def taken_in(self) -> None:
         """A replica took a session in."""

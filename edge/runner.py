@@ -18,13 +18,16 @@ from common.ask import Answer, AskEvent, Notice
 from common.errors import EngineError, EventSpecError, LinkError, MessageError, SessionError
 from common.types import Draft, EdgeMessage, FrameName, Open
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-from edge.actions import Action, BranchJob, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
+from edge.actions import Action, BranchJob, Connect, Distrust, Done, DraftJob, Named, Send, SendVideo, Show, Tell
 from edge.link import Link, Stream
 from edge.session import EdgeSession
 from edge.spool import Journal
 from edge.worker import Branching, Drafting, DraftingThread, Learns
 
 Clock = Callable[[], float]
+_AHEAD = 256  # messages that may wait for the session to take them in
+_LOOK_S = 0.005
+_GOODBYE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class AnswerRunner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stream: Stream | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._uploading: asyncio.Task[None] | None = None
         self._drafter: Drafting | None = None
         self._done: Done | None = None
 
@@ -121,13 +125,18 @@ class AnswerRunner:
             match action:
                 case Connect(at):
                     self._spawn(self._connect(at))
+                case Distrust():
+                    if self._stream is not None:
+                        self._stream.distrust()
                 case Send(message):
                     await self._send(message)
                 case Named(frames):
                     if self._video is not None and not isinstance(self._video, Video | Features):
                         self._video.pin(frames)
                 case SendVideo():
-                    self._spawn(self._send_video())
+                    if self._uploading is not None:  # to a stream before this one
+                        self._uploading.cancel()
+                    self._uploading = self._spawn(self._send_video())
                 case DraftJob():
                     self._spawn(self._draft(action))
                 case BranchJob():
@@ -198,22 +207,25 @@ class AnswerRunner:
         await asyncio.sleep(max(0.0, at - self._clock()))
         try:
             self._stream = await self._link.open()
-        except EventSpecError as error:
-            self._put(partial(self._session.connect_failed, error))
+        except Exception as error:
+            self._put(partial(self._session.connect_failed, _known(error)))
             return
         self._reader = self._spawn(self._read(self._stream))
         self._put(self._session.connected)
 
     async def _read(self, stream: Stream) -> None:
         while True:
+            while self._events.qsize() > _AHEAD:  # faster than they are taken in: the line waits
+                await asyncio.sleep(_LOOK_S)
             try:
                 message, size = await stream.receive()
-            except (LinkError, MessageError) as error:
-                if stream is self._stream:
-                    self._lost(error)
-                return
-            except EventSpecError as error:
-                self._put(partial(self._session.refused, error))
+            except Exception as error:
+                known = _known(error)
+                if isinstance(known, LinkError | MessageError):
+                    if stream is self._stream:
+                        self._lost(known)
+                else:
+                    self._put(partial(self._session.refused, known))
                 return
             self._session.figures.downlink_bytes += size
             self._put(partial(self._session.received, message))
@@ -225,8 +237,11 @@ class AnswerRunner:
             self._journal.connecting(message.epoch)
         try:
             size = await self._stream.send(message)
-        except LinkError:
-            return  # the reader of this stream reports the loss
+        except EventSpecError as error:
+            if self._reader is None or self._reader.done():
+                return  # it has reported the loss
+            self._lost(error if isinstance(error, LinkError) else LinkError(str(error)))
+            return
         kind = "drafts" if isinstance(message, Draft) else "control"
         self._session.figures.uplink_bytes[kind] += size
 
@@ -235,14 +250,14 @@ class AnswerRunner:
         stream, started = self._stream, self._clock()
         try:
             size = await self._upload(self._link, self._video)
-        except (LinkError, SessionError) as error:  # its session may not have reached the cloud: the streams part ways
-            if stream is self._stream:  # this stream's session has no video: a resume asks for it again
-                self._lost(error)
-            return
-        except EventSpecError as error:
+        except Exception as error:
+            known = _known(error)
             if stream is not self._stream:
                 return  # about a session that has gone on without it; what is wrong with the video will be said again
-            self._put(partial(self._session.refused, error))
+            if isinstance(known, LinkError | SessionError):  # its session may not have reached the cloud
+                self._lost(known)  # this stream's session has no video: a resume asks for it again
+            else:
+                self._put(partial(self._session.refused, known))
             return
         self._session.figures.uplink_bytes["video"] += size
         self._session.length.estimates.uplink(size, self._clock() - started)
@@ -288,7 +303,8 @@ class AnswerRunner:
         parting = self._journal is not None and self._journal.parting
         for action in self._session.drain():
             if isinstance(action, Send) and not parting:
-                await self._send(action.message)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._send(action.message), _GOODBYE_S)
         await self._drop_stream()
         for task in list(self._tasks):
             task.cancel()
@@ -299,3 +315,8 @@ class AnswerRunner:
                 await self._thread.run(drafter.learn, list(self._session.committed))
         if drafter is not None and hasattr(drafter, "close"):
             await self._thread.run(drafter.close)
+
+
+def _known(error: Exception) -> EventSpecError:
+    """What the session may hear: what isn't this project's own came of a peer, or of the line to it."""
+    return error if isinstance(error, EventSpecError) else LinkError(f"the link failed ({type(error).__name__})")

@@ -37,8 +37,9 @@ from common.types import (
     Opened,
     Progress,
 )
-from edge.actions import Action, BranchJob, Connect, Done, DraftJob, Named, Send, SendVideo, Show, Tell
+from edge.actions import Action, BranchJob, Connect, Distrust, Done, DraftJob, Named, Send, SendVideo, Show, Tell
 from edge.branches import Branched, Branches, common
+from edge.conduct import Conduct, MisconductError
 from edge.controller import DraftLength
 from edge.estimates import IDS
 from edge.figures import Figures
@@ -68,6 +69,7 @@ class SessionSettings:
     backoff_longest: float = 0.5
     give_up_after: float = 10.0  # without a link for so long, the edge finishes alone
     give_up_attempts: int = 24  # ... or after so many streams that brought no token
+    give_up_barren: float = 120.0  # ... or once streams have broken for so long, and none has brought a token
     drafts: bool = True  # False: the cloud decodes alone (cloud_only)
     cloud: bool = True  # False: the edge answers alone (edge_only)
     branches: int = 0  # other words that a drafter with nothing else to do tries at a place; 0: none. Ids only: no book
@@ -78,6 +80,7 @@ class EdgeSession:
     """See the module's docstring. `opening` is the fresh `Open`; `eos_token_ids` end the drafter's own answer.
 
     With a `book`, drafts carry the drafter's states in place of its ids, for a cloud that has the book's adapter.
+    A cloud that commits ids from `vocab_size` on (0: not known) isn't believed.
     """
 
     opening: Open
@@ -86,6 +89,7 @@ class EdgeSession:
     length: DraftLength
     started_at: float
     book: StateBook | None = None
+    vocab_size: int = 0
     first_epoch: int = 0  # above 0: an answer that was begun before this edge's restart, with what is `committed`
     phase: Phase = Phase.CONNECTING
     committed: list[int] = field(default_factory=list)
@@ -100,6 +104,7 @@ class EdgeSession:
     _attempts: int = 0
     _fruitless: int = 0  # streams since the last token
     _lost_since: float | None = None
+    _barren_since: float | None = None  # the first loss since the last token
     _engine_failures: list[int] = field(default_factory=list)  # how much was committed at each
     _drafter_ready: bool = False
     _drafter_error: EventSpecError | None = None
@@ -113,6 +118,7 @@ class EdgeSession:
     def __post_init__(self) -> None:
         self.figures.started_at = self.started_at
         self._lessons = Lessons(self.length.estimates)
+        self._conduct = Conduct(self.opening.max_tokens, self.vocab_size, self.started_at)
         wanted = self.settings.branches if self.book is None and self.length.estimates.branching.pays else 0
         self._branches = Branches(wanted, self.eos_token_ids)
         if self.book is not None:
@@ -312,6 +318,7 @@ class EdgeSession:
         if self._attempts > 0:
             self._epoch += 1
         self._draft_limit = None
+        self._conduct.begin()
         self.figures.introduced_at = now
         numbers = tuple(name.number for name in self.frames)
         opening = replace(self.opening, epoch=self._epoch, committed=tuple(self.committed), frames=numbers)
@@ -324,6 +331,11 @@ class EdgeSession:
     def received(self, message: CloudMessage, now: float) -> None:
         """A message from the cloud; what a lost stream still brings is nobody's."""
         if self._connect_pending or self.phase in (Phase.ALONE, Phase.DONE):
+            return
+        try:
+            message = self._conduct.check(message, now)
+        except MisconductError as error:
+            self.link_lost(error, now)
             return
         match message:
             case Opened():
@@ -339,7 +351,7 @@ class EdgeSession:
 
     def _opened(self, message: Opened, now: float) -> None:
         if message.frames and self.committed and self.frames and message.frames != self.frames:
-            self.link_lost(LinkError("the cloud goes on about other frames than it began with"), now)
+            self.link_lost(MisconductError("the cloud goes on about other frames than it began with"), now)
             return
         if message.frames:
             self.frames = message.frames
@@ -391,7 +403,7 @@ class EdgeSession:
             or commit.start_position + len(commit.token_ids) > self.opening.max_tokens
             or list(commit.token_ids[:known]) != self.committed[commit.start_position :][: len(commit.token_ids)]
         ):
-            self.link_lost(LinkError("the cloud's commits don't continue the answer"), now)
+            self.link_lost(MisconductError("the cloud's commits don't continue the answer"), now)
             return
         fresh = commit.token_ids[known:]
         if not fresh:
@@ -407,6 +419,7 @@ class EdgeSession:
             self.sent = list(self.committed)
         self._credit(commit.draft_limit)
         self._attempts = self._fruitless = 0
+        self._barren_since = None
         self._learn(commit, len(fresh), now)
         if not right and self._branches.alternatives:
             self._switch()
@@ -430,8 +443,8 @@ class EdgeSession:
         self.figures.commits_off += self.length.off
 
     def _finished(self, message: Finished, now: float) -> None:
-        if message.length != len(self.committed) and message.reason is not FinishReason.CANCELLED:
-            self.link_lost(LinkError("the cloud finished an answer of another length"), now)
+        if message.length != len(self.committed):
+            self.link_lost(MisconductError("the cloud finished an answer of another length"), now)
             return
         self.frames = message.frames or self.frames
         self.figures.target_passes = message.target_passes
@@ -473,27 +486,35 @@ class EdgeSession:
         """The stream broke: try again with backoff; give up after a while. A second report of one loss is ignored."""
         if self.phase in (Phase.ALONE, Phase.DONE) or self._connect_pending:
             return
-        if self._lost_since is None:
-            self._lost_since = now
+        self._lost_since = now if self._lost_since is None else self._lost_since
+        self._barren_since = now if self._barren_since is None else self._barren_since
+        if isinstance(error, MisconductError):
+            self._actions.append(Distrust())
         if self.phase is not Phase.LOST:
-            what = "the cloud failed" if isinstance(error, EngineError) else "link lost"
-            self._actions.append(Tell(f"{what} ({error}); reconnecting"))
+            self._actions.append(Tell(f"{_kind_of_loss(error)} ({error}); reconnecting"))
         self.phase = Phase.LOST
         complete = self._complete(self.committed)
         if complete is not None:
             self._end(complete, now=now)
             return
-        waited = now - self._lost_since
-        if waited >= self.settings.give_up_after or self._fruitless >= self.settings.give_up_attempts:
+        waited, barren = now - self._lost_since, now - self._barren_since
+        unreached = waited >= self.settings.give_up_after
+        if unreached or barren >= self._barren_limit or self._fruitless >= self.settings.give_up_attempts:
             if self.settings.drafts:
-                self._go_alone(f"no link for {waited:.0f} s", now)
+                why = f"no link for {waited:.0f} s" if unreached else f"no token for {barren:.0f} s ({error})"
+                self._go_alone(why, now)
             else:
-                self._end(error=LinkError(f"the cloud can't be reached: {error}"), now=now)
+                why = "can't be reached" if unreached else "brings no token"
+                self._end(error=LinkError(f"the cloud {why}: {error}"), now=now)
             return
         delay = min(self.settings.backoff_first * 2 ** min(self._attempts, 30), self.settings.backoff_longest)
         delay = max(delay, error.retry_after_ms / 1e3)  # who is told when to come back, comes back then
         self._attempts += 1
         self._connect(min(now + delay, self._lost_since + self.settings.give_up_after))
+
+    @property
+    def _barren_limit(self) -> float:
+        return max(self.settings.give_up_barren, self.settings.give_up_after)
 
     def _connect(self, at: float) -> None:
         self._connect_pending = True
@@ -551,3 +572,9 @@ class EdgeSession:
     def _show(self) -> None:
         provisional = self.belief[len(self.committed) :] if self._consistent else []
         self._actions.append(Show(tuple(self.committed), tuple(provisional)))
+
+
+def _kind_of_loss(error: EventSpecError) -> str:
+    if isinstance(error, MisconductError):
+        return "the cloud isn't believed"
+    return "the cloud failed" if isinstance(error, EngineError) else "link lost"

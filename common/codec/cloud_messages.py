@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from eventspec.v1 import speculation_pb2 as pb
 
-from common.codec.parsing import body_of, counted, encoder, parse, reverse, within
+from common.codec.parsing import body_of, check_name, counted, encoder, parse, reverse, within
 from common.errors import MessageError
 from common.types import (
     CloudMessage,
@@ -23,6 +23,9 @@ from common.types import (
 )
 
 _LONGEST_LINE = 4_000  # characters
+MOST_BYTES = 256 << 10  # of a reply; an honest one has a few hundred
+_MOST_FRAMES = 1_024
+_MOST_NAME = 256  # characters
 _STAGES = {
     Stage.VIDEO_DECODE: pb.STAGE_VIDEO_DECODE,
     Stage.VISION_ENCODE: pb.STAGE_VISION_ENCODE,
@@ -50,7 +53,9 @@ def _names_to(names: Iterable[FrameName]) -> list[pb.FrameName]:
     return [pb.FrameName(number=name.number, time_us=name.time_us) for name in names]
 
 
-def _names_from(names: Iterable[pb.FrameName]) -> tuple[FrameName, ...]:
+def _names_from(names: Sequence[pb.FrameName]) -> tuple[FrameName, ...]:
+    if len(names) > _MOST_FRAMES:
+        raise MessageError(f"{len(names):,} frames are named: {_MOST_FRAMES:,} are taken")
     return tuple(FrameName(within(n.number, "a frame's number"), within(n.time_us, "a frame's time")) for n in names)
 
 
@@ -139,12 +144,16 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
     """A `SpeculateResponse`.
 
     Raises:
-        MessageError: malformed, empty, or a value out of range.
+        MessageError: malformed, empty, too large, or a value out of range.
     """
+    if len(data) > MOST_BYTES:
+        raise MessageError(f"a reply of {len(data):,} bytes: {MOST_BYTES:,} are taken")
     response = parse(pb.SpeculateResponse, data)
     match body_of(response):
         case "opened":
             o = response.opened
+            for what, text in (("session_id", o.session_id), ("replay", o.replay), ("adapter", o.adapter)):
+                check_name(what, text, _MOST_NAME)
             taken = (o.session_id, o.max_tokens, o.max_draft, o.committed_length, o.video_needed)
             return Opened(*taken, o.replay, o.adapter, _names_from(o.frames), o.lease_ms, o.draft_limit)
         case "commit":
@@ -160,4 +169,5 @@ def decode_cloud_message(data: bytes) -> CloudMessage:
             return Finished(reason, *counts, _names_from(f.frames), f.over_credit)
         case _:
             x = response.failure
-            return Failure(reverse(_CODES, x.code, "failure code"), x.message, x.retryable, x.retry_after_ms)
+            text = x.message[:_LONGEST_LINE]
+            return Failure(reverse(_CODES, x.code, "failure code"), text, x.retryable, x.retry_after_ms)

@@ -86,6 +86,12 @@ def reverse(table: dict[K, Any], value: Any, what: str) -> K:
     raise MessageError(f"{what} has the unknown value {value}")
 
 
+def check_name(what: str, text: str, most: int) -> None:
+    """Raises MessageError: the text is longer than any name, hash or id."""
+    if len(text) > most:
+        raise MessageError(f"{what} has {len(text):,} characters: {most} are taken")
+
+
 def body_of(message: Message, oneof: str = "body") -> str:
     """Which of a message's alternatives is there. Raises MessageError: none is."""
     which: str | None = message.WhichOneof(oneof)

@@ -5,11 +5,24 @@ from __future__ import annotations
 from eventspec.v1 import speculation_pb2 as pb
 from eventspec.v1 import speculation_service_pb2 as service_pb
 
-from common.codec.parsing import encoder, fields_of, parse
+from common.codec.parsing import check_name, encoder, fields_of, parse
+from common.errors import MessageError
 from common.types import DrainState, ServerInfo
 
 # full name of the service; its descriptor is what gRPC reflection serves
 SERVICE: str = service_pb.DESCRIPTOR.services_by_name["SpeculationService"].full_name
+
+_MOST_INFO = 64 << 10  # bytes of a cloud's description of itself
+_MOST_NAME = 256  # characters
+_NAMES = (
+    "model_name",
+    "model_fingerprint",
+    "tokenizer_hash",
+    "replay",
+    "vision_fingerprint",
+    "adapter",
+    "adapter_level",
+)
 
 
 @encoder
@@ -25,8 +38,12 @@ def encode_info(info: ServerInfo) -> bytes:
 
 
 def decode_info(data: bytes) -> ServerInfo:
-    """A `GetInfoResponse`."""
+    """A `GetInfoResponse`. Raises MessageError: malformed, too large, or names that are none."""
+    if len(data) > _MOST_INFO:
+        raise MessageError(f"a description of {len(data):,} bytes: {_MOST_INFO:,} are taken")
     m = parse(pb.GetInfoResponse, data)
+    for name in _NAMES:
+        check_name(name, getattr(m, name), _MOST_NAME)
     return ServerInfo(**{**fields_of(ServerInfo, m), "eos_token_ids": tuple(m.eos_token_ids)})
 
 

@@ -52,6 +52,9 @@ class LoopStream:
             raise item
         return codec.decode_cloud_message(item), len(item)
 
+    def distrust(self) -> None:
+        """There is one engine."""
+
     async def close(self) -> None:
         await self.cut(LinkError("closed"))
 
