@@ -5,19 +5,17 @@ EventGPT for its event frames, Video-LLaVA for its video frames. It needs neithe
 """
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import InputError
+from common.pixels import CLIP_MEAN, CLIP_STD, Crops, Pixels, normalised
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+__all__ = ["CLIP_MEAN", "CLIP_STD", "Frame", "Pixels", "clip_crops", "clip_pixels"]
 
 Frame = NDArray[np.uint8]
-Pixels = NDArray[np.float32]
 
 
 def clip_pixels(frames: Sequence[Frame] | Frame, size: int) -> Pixels:
@@ -26,15 +24,22 @@ def clip_pixels(frames: Sequence[Frame] | Frame, size: int) -> Pixels:
     Raises:
         InputError: there is no frame, or one isn't a uint8 RGB picture.
     """
+    return normalised(clip_crops(frames, size))
+
+
+def clip_crops(frames: Sequence[Frame] | Frame, size: int) -> Crops:
+    """Scale and crop RGB frames, each uint8 [height, width, 3] of any size, to uint8 [n, size, size, 3].
+
+    Raises:
+        InputError: as `clip_pixels`.
+    """
     if len(frames) == 0:
         raise InputError("there are no frames to look at")
-    pixels = np.empty((len(frames), 3, size, size), dtype=np.float32)
+    crops = np.empty((len(frames), size, size, 3), dtype=np.uint8)
     for index, frame in enumerate(frames):
         _check(frame, index)
-        cropped = _centre_crop(_resize_shortest_edge(frame, size), size)
-        for channel in range(3):
-            np.take(_normalised_levels()[channel], cropped[..., channel], out=pixels[index, channel])
-    return pixels
+        crops[index] = _centre_crop(_resize_shortest_edge(frame, size), size)
+    return crops
 
 
 def _check(frame: Frame, index: int) -> None:
@@ -43,15 +48,6 @@ def _check(frame: Frame, index: int) -> None:
             f"frame {index} must be uint8 RGB of shape [height, width, 3], "
             f"it is {frame.dtype} of shape {list(frame.shape)}"
         )
-
-
-@cache
-def _normalised_levels() -> Pixels:
-    """The pixel value of each of the 256 levels of each channel, [3, 256], rounded as transformers does."""
-    levels = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)
-    mean, std = np.array(CLIP_MEAN, dtype=np.float32), np.array(CLIP_STD, dtype=np.float32)
-    normalised: Pixels = (levels[None, :] - mean[:, None]) / std[:, None]
-    return normalised
 
 
 def _resize_shortest_edge(frame: Frame, size: int) -> Frame:
