@@ -1,4 +1,7 @@
-"""Turns what comes on a video's stream into what the engine takes. Runs in decoding threads; no torch, no gRPC."""
+"""Turns what comes on a video's stream into what the engine takes. Runs in decoding threads; no torch, no gRPC.
+
+FFmpeg runs in neither: a child process decodes (`common/decoding.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,12 @@ import numpy as np
 
 from cloud.messages import Frames, FrameSpec, LiveFrames
 from cloud.pieces import FeatureJoiner, PacketJoiner
+from common.child_pool import ChildPool
+from common.decoding import DecodedVideo
 from common.errors import LinkError, MessageError, MismatchError, VideoFormatError
-from common.frame_groups import FrameGroups
-from common.frames import clip_pixels
-from common.live_decoding import LiveDecoder
 from common.replay import VideoTimes
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
-from common.video_decoding import VideoLimits
+from common.video_limits import VideoLimits
 
 _FEW = 4  # frames' features that the engine gets in one message: it is copied on the front's loop
 
@@ -33,6 +35,12 @@ class Receiver(Protocol):
     def check_complete(self) -> None:
         """Raise LinkError if the stream ended too early."""
 
+    def stop(self) -> None:
+        """Nobody wants it any more: what is under way is given up. On any thread; returns at once."""
+
+    def close(self) -> None:
+        """Give back what it holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveLimits:
@@ -45,10 +53,11 @@ def receiver_for(
     header: VideoHeader | FeaturesHeader,
     limits: VideoLimits,
     spec: FrameSpec,
+    children: ChildPool,
     replay: VideoTimes | None = None,
     live: LiveLimits | None = None,
 ) -> Receiver:
-    """The receiver of a video that is announced so.
+    """The receiver of a video that is announced so; one of the `children` decodes it.
 
     Raises:
         VideoFormatError: the video's header makes no sense, or is over a limit.
@@ -57,8 +66,8 @@ def receiver_for(
     if isinstance(header, FeaturesHeader):
         return FeatureReceiver(header, spec)
     if header.live is not None:
-        return LiveReceiver(header, limits, spec, live or LiveLimits())
-    return VideoReceiver(header, limits, spec, replay)
+        return LiveReceiver(header, limits, spec, children, live or LiveLimits())
+    return VideoReceiver(header, limits, spec, children, replay)
 
 
 class FeatureReceiver:
@@ -114,19 +123,30 @@ class FeatureReceiver:
         if self._received < self._spec.count:
             raise LinkError(f"the features ended after {self._received} of {self._spec.count} frames")
 
+    def stop(self) -> None:
+        """Nothing is ever under way for long."""
 
-class VideoReceiver:
-    """One video, decoded in groups of the target's frames; takes as long as `replay` says, if given."""
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+class _DecodedReceiver:
+    """What receivers of videos share."""
 
     def __init__(
-        self, header: VideoHeader, limits: VideoLimits, spec: FrameSpec, replay: VideoTimes | None = None
+        self,
+        header: VideoHeader,
+        limits: VideoLimits,
+        spec: FrameSpec,
+        children: ChildPool,
+        replay: VideoTimes | None = None,
     ) -> None:
         """Prepare for a video.
 
         Raises:
             VideoFormatError: the header makes no sense, or is over a limit.
         """
-        self._groups = FrameGroups(header, limits, count=spec.count, size=spec.size, replay=replay)
+        self._video = DecodedVideo(header, limits, children=children, count=spec.count, size=spec.size, replay=replay)
         self._joiner = PacketJoiner(limits.max_packet_bytes)
         self._shown = header.frames
 
@@ -136,26 +156,40 @@ class VideoReceiver:
             raise MessageError("features follow the header of a video: send either")
         packets = self._joiner.join(items)
         if packets or not items:
-            self._groups.take(packets)
+            self._video.take(packets)
+
+    def stop(self) -> None:
+        """Give up what is being decoded."""
+        self._video.stop()
+
+    def close(self) -> None:
+        """Give the child back."""
+        self._video.close()
+
+
+class VideoReceiver(_DecodedReceiver):
+    """One video, decoded in groups of the target's frames; takes as long as `replay` says, if given."""
 
     def check_complete(self) -> None:
         """Raise LinkError if the stream ended too early."""
-        if self._joiner.pending or self._groups.packets < self._shown:
-            raise LinkError(f"the video ended after {self._groups.packets} of {self._shown} packets")
+        if self._joiner.pending or self._video.packets < self._shown:
+            raise LinkError(f"the video ended after {self._video.packets} of {self._shown} packets")
 
     def work(self) -> tuple[Frames | None, bool]:
         """The next group of frames, if there is one; and whether there is more to decode at once."""
-        group, more = self._groups.work()
+        group, more = self._video.work()
         if group is None:
             return None, more
         decode_us = round(group.busy_s * 1e6)
         return Frames(group.pixels, group.first, decode_us, group.overruns, names=group.names), more
 
 
-class LiveReceiver:
-    """A live stream, decoded packet by packet; has no end, and is never complete."""
+class LiveReceiver(_DecodedReceiver):
+    """A live stream, decoded picture by picture; has no end, and is never complete."""
 
-    def __init__(self, header: VideoHeader, limits: VideoLimits, spec: FrameSpec, live: LiveLimits) -> None:
+    def __init__(
+        self, header: VideoHeader, limits: VideoLimits, spec: FrameSpec, children: ChildPool, live: LiveLimits
+    ) -> None:
         """Prepare for a live stream.
 
         Raises:
@@ -166,27 +200,12 @@ class LiveReceiver:
                 f"the live window has {header.live.cells} pictures, at most {live.max_frames} are taken: watch with a "
                 "shorter window or fewer pictures a second"
             )
-        self._decoder = LiveDecoder(header, limits)
-        self._joiner = PacketJoiner(limits.max_packet_bytes)
-        self._size = spec.size
-        self._waiting: deque[VideoPacket] = deque()
-
-    def take(self, items: tuple[Any, ...]) -> None:
-        """Packets that came; none: the stream is over."""
-        if not all(isinstance(item, VideoPacket) for item in items):
-            raise MessageError("features follow the header of a video: send either")
-        self._waiting.extend(self._joiner.join(items))
+        super().__init__(header, limits, spec, children)
 
     def work(self) -> tuple[LiveFrames | None, bool]:
-        """The next packet's picture, if it counts; and whether there is more to decode at once."""
-        if not self._waiting:
-            return None, False
-        pictures = self._decoder.push(self._waiting.popleft())
-        frames = None
-        if pictures:
-            pixels = clip_pixels([picture for _, picture in pictures], self._size)
-            frames = LiveFrames(pixels, tuple(name for name, _ in pictures))
-        return frames, bool(self._waiting)
+        """The next picture that counts; and whether there is more to decode at once."""
+        group, more = self._video.work()
+        return None if group is None else LiveFrames(group.pixels, group.names), more
 
     def check_complete(self) -> None:
         """A live stream may end whenever it does."""

@@ -15,24 +15,27 @@ from typing import Any, NoReturn
 from cloud.admission import Admission, Allowance
 from cloud.backlog import Backlog, cost
 from cloud.config import CloudSettings
+from cloud.decoding_places import DecodingPlaces
 from cloud.engine_client import EngineClient
 from cloud.ingest import LiveLimits, Receiver, receiver_for
 from cloud.messages import Alive, Frames, LiveFrames, OpenClip, VideoFailed
 from cloud.streams import StreamTable
 from cloud.turns import FairTurns
-from cloud.video import VideoLimits
 from common import codec
+from common.decoding import decoding_children
 from common.door import Principal
 from common.errors import MessageError, SessionError, VideoFormatError
 from common.replay import load_profile
 from common.video import FeaturesHeader, VideoHeader
+from common.video_limits import VideoLimits
 
 _LIVE_BURST_S = 4.0
+_SPARE = 4  # videos beyond one for each session: some are sent again while the line of the last try is still up
 _RENEW_S = 2.0  # a video that is coming renews its session's lease this often
 
 
 class VideoIntake:
-    """Takes all videos in; two threads decode, or as many as a replayed profile has."""
+    """Takes all videos in; two are decoded at a time, or as many as a replayed profile says, each by its own child."""
 
     def __init__(
         self, engine: EngineClient, streams: StreamTable, settings: CloudSettings, admission: Admission
@@ -45,10 +48,14 @@ class VideoIntake:
         workers = self._replay.workers if self._replay is not None else 2
         self._decoding = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="video")
         self._turns = FairTurns(workers, fair=settings.fair_shares)
+        self._places = DecodingPlaces(settings.sessions + _SPARE, settings.open_timeout_s)
+        self._children = decoding_children(settings.sessions + _SPARE)
+        self._children.warm_up()
 
     def close(self) -> None:
-        """End the decoding threads."""
+        """End the decoding threads, and the children that wait; those at work end with this process."""
         self._decoding.shutdown(wait=False, cancel_futures=True)
+        self._children.close()
 
     async def take(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
         """The replies to a video. Messages are read, and acknowledged, as they come, while those before are decoded.
@@ -94,13 +101,20 @@ class VideoIntake:
         self, session_id: str, header: VideoHeader | FeaturesHeader, backlog: Backlog, client: str
     ) -> None:
         await self._join_video(session_id, header, client)
-        receiver = await self._receiver(session_id, header)
-        async for items in backlog:
-            if isinstance(header, VideoHeader) and header.live is not None:
-                await self._engine.send(session_id, OpenClip(header.live, True, client))  # it may have had to make room
-            await self._push(session_id, receiver, items, client)
-        receiver.check_complete()
-        await self._push(session_id, receiver, (), client)
+        async with self._places.hold(client) if isinstance(header, VideoHeader) else contextlib.nullcontext():
+            receiver = await self._receiver(session_id, header)
+            try:
+                async for items in backlog:
+                    if isinstance(header, VideoHeader) and header.live is not None:
+                        # it may have had to make room
+                        await self._engine.send(session_id, OpenClip(header.live, True, client))
+                    await self._push(session_id, receiver, items, client)
+                receiver.check_complete()
+                await self._push(session_id, receiver, (), client)
+            finally:
+                receiver.stop()
+                with contextlib.suppress(RuntimeError):  # the daemon ends, and its threads have
+                    await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._decoding, receiver.close))
 
     async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader, client: str) -> None:
         if isinstance(header, VideoHeader) and header.ahead:
@@ -118,7 +132,7 @@ class VideoIntake:
         limits = VideoLimits(self._settings.max_video_frames, self._settings.max_video_pixels)
         try:
             live = LiveLimits(self._settings.max_window_frames)
-            return receiver_for(header, limits, self._engine.frames, self._replay, live)
+            return receiver_for(header, limits, self._engine.frames, self._children, self._replay, live)
         except VideoFormatError as error:
             await self._engine.send(session_id, VideoFailed(str(error)))
             raise

@@ -116,6 +116,10 @@ class LimitedChild:
             return not self.alive
         return pages * os.sysconf("SC_PAGE_SIZE") > self._limits.kept_bytes
 
+    def kill(self) -> None:
+        """End what it is doing. Any thread: whoever waits for its reply gets the error of a crash."""
+        self._process.kill()
+
     def end(self) -> bool:
         """Kill it, whatever it is doing. False if it is still there: the kernel may hold it on a dead network disk."""
         self.usable = False

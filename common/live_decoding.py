@@ -8,20 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from common.errors import VideoFormatError
-from common.live import LIVE_CODECS, MICROSECONDS, Sampler
+from common.live import MICROSECONDS, Sampler
 from common.types import LARGEST, FrameName
 from common.video import check_times
 from common.video_decoding import (
     Gaps,
-    VideoLimits,
     check_frame,
-    check_header,
     check_order,
     check_size,
     encoded_packet,
     open_decoder,
     time_us,
 )
+from common.video_limits import VideoLimits, check_header, check_live_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +46,7 @@ class LiveDecoder:
         assert header.live is not None
         self._limits = limits or VideoLimits()
         check_header(header, self._limits)
-        if header.codec not in LIVE_CODECS:
-            raise VideoFormatError(f"a live stream must be one of {', '.join(sorted(LIVE_CODECS))}, not {header.codec}")
-        if header.frames or header.named or (header.time_base_num, header.time_base_den) != MICROSECONDS:
-            raise VideoFormatError("a live stream counts in microseconds, and knows no number of frames")
+        check_live_header(header)
         self._header = header
         self._sampler = Sampler(header.live)
         self._context = open_decoder(header, self._limits)

@@ -15,7 +15,7 @@ Pixels = NDArray[np.float32]
 
 
 def normalised(crops: Crops) -> Pixels:
-    """Pictures of their final size, uint8 [n, size, size, 3], as float32 [n, 3, size, size]: /255, mean and deviation."""
+    """Pictures of their final size, uint8 [n, size, size, 3], to float32 [n, 3, size, size] as CLIP wants them."""
     count, height, width, _ = crops.shape
     pixels = np.empty((count, 3, height, width), dtype=np.float32)
     levels = _normalised_levels()

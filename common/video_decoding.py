@@ -6,7 +6,6 @@ that the decoder had to guess at is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -15,42 +14,19 @@ import numpy as np
 from common.errors import VideoFormatError
 from common.types import FrameName
 from common.video import check_times, ticks_us
-from common.video_sampling import sampled_indices
+from common.video_limits import DECODERS, VideoLimits, check_header, wanted_frames
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from common.video import VideoHeader, VideoPacket
 
-# FFmpeg's names of the formats that are taken, and of the decoders that read them
-_DECODERS = {
-    "h264": "h264",
-    "hevc": "hevc",
-    "vp8": "vp8",
-    "vp9": "vp9",
-    "av1": "libdav1d",
-    "mjpeg": "mjpeg",
-    "mpeg4": "mpeg4",
-    "msmpeg4v3": "msmpeg4",
-}
-CODECS = frozenset(_DECODERS)
-_MAX_EXTRADATA = 1 << 20
 _HIDDEN_PER_SHOWN = (
     1  # packets that aren't shown, for each that is, at most; and some more at the cut of a trimmed clip
 )
 _HIDDEN_AT_CUT = 1_000
 
 Sampled = list[tuple[int, "NDArray[np.uint8]"]]
-
-
-@dataclass(frozen=True, slots=True)
-class VideoLimits:
-    """What a video may be, at most."""
-
-    max_frames: int = 20_000
-    max_pixels: int = 16_777_216
-    max_packet_bytes: int = 16 << 20
-    max_total_pixels: int = 64_000_000_000
 
 
 class VideoDecoder:
@@ -72,8 +48,7 @@ class VideoDecoder:
         self._limits = limits or VideoLimits()
         self._header = header
         check_header(header, self._limits)
-        self._check_length()
-        self._wanted = self._named(count) if header.named else sampled_indices(header.frames, count)
+        self._wanted = wanted_frames(header, self._limits, count)
         self.names: list[FrameName] = []
         self._last = -1  # index of the last packet
         self._context = open_decoder(header, self._limits)
@@ -111,17 +86,6 @@ class VideoDecoder:
         if len(self.names) != len(self._wanted):
             raise VideoFormatError("the video doesn't have all the frames that its header names")
         return sampled
-
-    def _check_length(self) -> None:
-        frames, most = self._header.frames, self._limits.max_frames
-        if not 1 <= frames <= most:
-            raise VideoFormatError(f"the video has {frames:,} frames, 1 to {most:,} are taken: cut it")
-
-    def _named(self, count: int) -> list[int]:
-        named = list(self._header.named)
-        if len(named) != count or named != sorted(named):
-            raise VideoFormatError(f"a video with named frames names the {count} that are looked at, in order")
-        return named
 
     def _check_packet(self, packet: VideoPacket) -> None:
         check_order(packet, self._last, gaps=Gaps.ANYWHERE if self._header.named else Gaps.NOWHERE)
@@ -161,32 +125,12 @@ class VideoDecoder:
         return [(place, picture) for place in places]
 
 
-def check_header(header: VideoHeader, limits: VideoLimits) -> None:
-    """Raise VideoFormatError if the codec isn't taken, or sizes make no sense or are over a limit."""
-    if header.codec not in CODECS:
-        known = ", ".join(sorted(CODECS))
-        raise VideoFormatError(f"codec {header.codec[:40]!r} isn't taken: encode the clip as one of {known}")
-    if header.width < 1 or header.height < 1 or header.width * header.height > limits.max_pixels:
-        raise VideoFormatError(
-            f"the video is {header.width}x{header.height}, at most {limits.max_pixels:,} pixels are taken: "
-            "scale it down"
-        )
-    total = header.width * header.height * header.frames
-    if total > limits.max_total_pixels:
-        raise VideoFormatError(
-            f"the video has {total:,} pixels in all its frames, at most {limits.max_total_pixels:,} are decoded: "
-            "scale it down, or cut it"
-        )
-    if len(header.extradata) > _MAX_EXTRADATA:
-        raise VideoFormatError(f"the video's header has {len(header.extradata):,} bytes: the clip is damaged")
-
-
 def open_decoder(header: VideoHeader, limits: VideoLimits) -> Any:
     """FFmpeg's decoder of a video whose header was checked; each frame's `opaque` is its packet's index."""
     import av
 
     try:
-        context: Any = av.CodecContext.create(_DECODERS[header.codec], "r")
+        context: Any = av.CodecContext.create(DECODERS[header.codec], "r")
         context.extradata = header.extradata or None
         context.width, context.height = header.width, header.height  # some formats' packets don't say
         context.thread_count = 1

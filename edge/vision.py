@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
+from common.decoding import DecodedVideo, FrameGroup
 from common.errors import EngineError, EventSpecError, ModelError
-from common.frame_groups import FrameGroup, FrameGroups
 from common.types import Tensor
 from common.video import FeaturesHeader, FrameFeatures
+from edge.decoders import decoders
 from edge.stages import Stages
 from edge.video import Clip
 from edge.worker import DraftingThread
@@ -130,25 +131,29 @@ class ClipFeatures:
     def _groups(self) -> Iterator[FrameGroup]:
         """Groups of preprocessed frames; each step is one `video_decode` span, padded by `FrameGroups` itself."""
         replay = self._stages.replay
-        decoder = FrameGroups(
+        decoder = DecodedVideo(
             self._clip.header,
+            children=decoders(),
             count=self._count,
             size=self._vision.image_size,
             replay=replay.video if replay is not None else None,
         )
         packets = self._clip.packets()
         more_packets = True
-        while more_packets:
-            batch = [packet for _, packet in zip(range(_PACKETS), packets, strict=False)]
-            more_packets = bool(batch)
-            decoder.take(batch)
-            more = True
-            while more:
-                with self._stages.span("video_decode"):
-                    group, more = decoder.work()
-                if group is not None:
-                    self._stages.overran("video_decode", group.overruns)
-                    yield group
+        try:
+            while more_packets:
+                batch = [packet for _, packet in zip(range(_PACKETS), packets, strict=False)]
+                more_packets = bool(batch)
+                decoder.take(batch)
+                more = True
+                while more:
+                    with self._stages.span("video_decode"):
+                        group, more = decoder.work()
+                    if group is not None:
+                        self._stages.overran("video_decode", group.overruns)
+                        yield group
+        finally:
+            decoder.close()
 
     def _encode(self, group: FrameGroup) -> list[FrameFeatures]:
         """In the drafter's thread: features of a group."""

@@ -13,14 +13,15 @@ from cloud.ingest import FeatureReceiver, VideoReceiver, receiver_for
 from cloud.messages import Frames, FrameSpec
 from cloud.pieces import FeatureJoiner, PacketJoiner
 from cloud.video import VideoLimits
+from common.decoding import DecodedVideo
 from common.errors import LinkError, MessageError, MismatchError
-from common.frame_groups import FrameGroups
 from common.padding import Padding
 from common.replay import Curve, VideoTimes
 from common.types import Tensor
 from common.video import LEAST_PIECE, NOT_SHOWN, FeaturesHeader, FrameFeatures, VideoPacket
 from edge.video import Clip, open_clip, write_video
 from tests.common.test_padding import Clock
+from tests.decoders import decoders
 
 SPEC = FrameSpec(8, 2, tokens=3, hidden=4, dtype="bfloat16", vision_fingerprint="ours")
 WIDE = replace(SPEC, tokens=300)  # 2,400 bytes a frame
@@ -47,13 +48,16 @@ def all_of(receiver: VideoReceiver | FeatureReceiver) -> list[Frames]:
 def test_a_replayed_clip_takes_the_profiles_time_and_no_longer(clip: Clip) -> None:
     times = VideoTimes(decode_ms=60_000, preprocess_ms=8_000, vision=Curve(((1, 1),)), frames=8)
     clock = Clock()
-    groups = FrameGroups(clip.header, count=8, size=8, replay=times, padding=Padding(clock, clock.sleep))
+    groups = DecodedVideo(
+        clip.header, children=decoders(), count=8, size=8, replay=times, padding=Padding(clock, clock.sleep)
+    )
     started = clock.now
     for packet in clip.packets():
         groups.take((packet,))
         groups.work()
     groups.take(())
     groups.work()
+    groups.close()
     assert clock.now - started == pytest.approx(68.0)
 
 
@@ -62,10 +66,11 @@ def test_a_replayed_clip_gives_the_same_pictures_and_tells_its_overruns(clip: Cl
     packets = tuple(clip.packets())
     pictures = []
     for times in (None, VideoTimes(0.001, 0.001, Curve(((1, 1),)))):
-        receiver = receiver_for(clip.header, VideoLimits(), spec, times)
+        receiver = receiver_for(clip.header, VideoLimits(), spec, decoders(), times)
         assert isinstance(receiver, VideoReceiver)
         receiver.take(packets)
         frames = all_of(receiver)
+        receiver.close()
         assert sum(f.overruns for f in frames) == (len(frames) if times else 0)
         assert all(f.decode_us > 0 for f in frames)
         pictures.append(np.concatenate([f.pixels for f in frames]))
@@ -97,11 +102,11 @@ def test_features_pass_as_bytes() -> None:
 
 def test_features_of_another_target_are_refused() -> None:
     with pytest.raises(MismatchError, match="--vision-model"):
-        receiver_for(FeaturesHeader("theirs", 2), VideoLimits(), SPEC)
+        receiver_for(FeaturesHeader("theirs", 2), VideoLimits(), SPEC, decoders())
     with pytest.raises(MismatchError, match="looks at 2 frames"):
-        receiver_for(FeaturesHeader("ours", 3), VideoLimits(), SPEC)
+        receiver_for(FeaturesHeader("ours", 3), VideoLimits(), SPEC, decoders())
     with pytest.raises(MismatchError):
-        receiver_for(FeaturesHeader("", 2), VideoLimits(), FrameSpec(8, 2))
+        receiver_for(FeaturesHeader("", 2), VideoLimits(), FrameSpec(8, 2), decoders())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_features_that_arent_the_targets_are_refused(items: tuple[FrameFeatures,
 
 
 def test_features_in_a_video_and_streams_cut_short(clip: Clip) -> None:
-    video = receiver_for(clip.header, VideoLimits(), FrameSpec(8, 2))
+    video = receiver_for(clip.header, VideoLimits(), FrameSpec(8, 2), decoders())
     with pytest.raises(MessageError, match="features follow"):
         video.take((features(0),))
     with pytest.raises(LinkError, match="after 0 of 12"):
@@ -197,7 +202,7 @@ def test_a_frames_pieces_are_summed_once() -> None:
 
 
 def test_packets_that_nobody_sees_after_the_last_picture_are_dropped(clip: Clip) -> None:
-    groups = FrameGroups(clip.header, count=2, size=8)
+    groups = DecodedVideo(clip.header, children=decoders(), count=2, size=8)
     groups.take(clip.packets())
     while groups.work()[1]:
         pass
@@ -205,3 +210,4 @@ def test_packets_that_nobody_sees_after_the_last_picture_are_dropped(clip: Clip)
         groups.take((VideoPacket(clip.header.frames + number, NOT_SHOWN, 0, False, b"x"),))
         assert groups.work() == (None, False)
     assert not groups._waiting
+    groups.close()

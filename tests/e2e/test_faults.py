@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.clips import ClipQuestion
-from benchmarks.faults.victims import PACED
+from benchmarks.faults.victims import PACED, command
 from benchmarks.processes import DaemonProcess, start_cloud, start_edge, wait_gone
 from common.ask import Mode
 from common.errors import LinkError
@@ -225,7 +225,7 @@ def test_an_asker_that_dies_frees_its_session(stage: Stage, clip: ClipQuestion, 
 
 def loading_engine(cloud: DaemonProcess) -> int:
     """The engine process of a cloud that has just been started."""
-    poll(lambda: len(children(cloud.process.pid)) == 1)
+    poll(lambda: any("cloud.engine_process" in command(pid) for pid in children(cloud.process.pid)))
     return engine_of(cloud.process.pid)
 
 

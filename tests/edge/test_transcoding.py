@@ -10,14 +10,15 @@ import av
 import numpy as np
 import pytest
 
+from common.decoding import DecodedVideo
 from common.errors import PromptError, SettingsError, VideoFormatError
-from common.frame_groups import FrameGroups
 from common.video_decoding import VideoDecoder
 from common.video_sampling import sampled_indices
 from edge.encoding import EncoderSettings, PictureEncoder, fitted_size
 from edge.transcoding import SampledClip, check_codec
 from edge.video import open_clip
 from tests.clips import encode, number_of
+from tests.decoders import decoders
 
 
 @pytest.fixture(scope="module", params=["libx264", "mpeg4"])
@@ -41,9 +42,10 @@ async def test_exactly_the_frames_that_the_target_looks_at_go_up(path: Path, cod
 async def test_a_clip_of_few_frames(tmp_path: Path) -> None:
     clip = SampledClip(open_clip(encode(tmp_path / "short.mp4", "libx264", 3)), "jpeg")
     packets = [packet for _, packet in clip.recorded()]
-    groups = FrameGroups(clip.header, count=8, size=28)
+    groups = DecodedVideo(clip.header, children=decoders(), count=8, size=28)
     groups.take(packets)
     found = [group for group, _ in (groups.work() for _ in range(4)) if group is not None]
+    groups.close()
     assert clip.header.frames == 3
     assert [name.number for group in found for name in group.names] == sampled_indices(3, 8)
 

@@ -16,11 +16,12 @@ from common import codec
 from common.access import parse_tokens, render_tokens
 from common.errors import EventFormatError, EventSpecError, MessageError, SettingsError
 from common.video import VideoHeader
-from common.video_decoding import VideoLimits
+from common.video_limits import VideoLimits
 from edge.events import npy, npz, prophesee
 from edge.events.pickled import read_pickled_dict
 from edge.events.reading import Request
 from edge.matroska import missing_bytes
+from tests.decoders import decoders
 
 _MAX_FILE = 1 << 16
 _WINDOW = Request(0, 50_000, (64, 48))
@@ -72,7 +73,7 @@ def video_messages(data: bytes) -> None:
             if receiver is None:
                 if not isinstance(header, VideoHeader):
                     return
-                receiver = VideoReceiver(header, limits, spec)
+                receiver = VideoReceiver(header, limits, spec, decoders())
             receiver.take(items)
             _work(receiver)
         if receiver is not None:
@@ -81,6 +82,9 @@ def video_messages(data: bytes) -> None:
             _work(receiver)
     except EventSpecError:
         return
+    finally:
+        if receiver is not None:
+            receiver.close()
 
 
 def _work(receiver: VideoReceiver) -> None:
