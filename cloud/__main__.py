@@ -127,7 +127,7 @@ def serve(
 ) -> None:
     """Start the daemon. Settings: a TOML file, then EVENTSPEC_CLOUD_... variables, then flags.
 
-    Prints "eventspec-cloud ready on HOST:PORT" when edges may connect. Ctrl-C or SIGTERM ends it gracefully.
+    Prints "eventspec-cloud ready on HOST:PORT" when edges may connect. Ctrl-C, SIGTERM or SIGHUP ends it gracefully.
     """
     flags: dict[str, Any] = dict(locals())
     flags.pop("config"), flags.pop("verbose")
@@ -163,7 +163,7 @@ def info(
     from common import codec
     from common.errors import LinkError
     from common.reach import Reaching
-    from common.rpc import error_of_status
+    from common.rpc import error_of_status, is_word
     from common.security import Reach
 
     reach = Reach(ca, cert, key, name, token_file, insecure)
@@ -175,7 +175,7 @@ def info(
             reply = call(codec.encode_info_request(), timeout=5.0, metadata=reaching.metadata())
         except grpc.RpcError as error:
             known = error_of_status(error)
-            if isinstance(known, LinkError) and "certificate" not in str(known):
+            if isinstance(known, LinkError) and "certificate" not in str(known) and not is_word(error):
                 known = LinkError(
                     f"no cloud daemon answers at {address}: start one with `eventspec-cloud serve` "
                     "(one that speaks TLS wants --ca)"

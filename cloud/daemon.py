@@ -6,7 +6,7 @@ import logging
 
 from cloud.config import CloudSettings
 from cloud.engine_client import EngineProcess
-from cloud.metrics import CloudMetrics
+from cloud.metrics import LOADING, CloudMetrics
 from cloud.service import SpeculationService
 from cloud.streams import StreamTable
 from common.access import Scope
@@ -44,6 +44,7 @@ class CloudDaemon:
         self._service = SpeculationService(self._engine, self._streams, settings, self._server.door, self._spans)
         self._service.draining.on_change = self._tell_readiness
         self._metrics: MetricsServer | None = None
+        self._loaded = False
         self.address = ""
 
     def _engine_died(self) -> None:
@@ -56,13 +57,13 @@ class CloudDaemon:
         self._server.tell_ready(self._engine.ready and not self._service.draining.active)
 
     async def start(self) -> None:
-        """Load the target and listen. Raises ModelError, EngineError or SettingsError."""
+        """Listen, load the target, serve. Raises SettingsError, ModelError or EngineError."""
+        self.address = await self._server.listen(self._settings.listen, self._settings.local_listen)
+        self._serve_metrics()
         log.info("loading the target")
         await self._engine.start()
-        self._serve_metrics()
-        self.address = await self._server.start(
-            self._service.handlers(), self._settings.listen, self._settings.local_listen
-        )
+        self._loaded = True
+        await self._server.serve(self._service.handlers())
         info = self._engine.info
         log.info(
             "target %s (%s), %d sessions; engine process %s",
@@ -75,9 +76,10 @@ class CloudDaemon:
     def _serve_metrics(self) -> None:
         if self._settings.metrics:
             service = self._service
-            read = CloudMetrics(
+            metrics = CloudMetrics(
                 self._engine, self._streams, service.counters, self._server.door, lambda: service.draining.active
-            ).read
+            )
+            read = lambda: metrics.read() if self._loaded else LOADING  # noqa: E731
             self._metrics = MetricsServer(self._settings.metrics, read, self._settings.security)
 
     async def stop(self) -> None:
@@ -92,5 +94,5 @@ class CloudDaemon:
 
 
 async def serve(settings: CloudSettings) -> None:
-    """Run until SIGINT or SIGTERM. Prints one line when ready."""
+    """Run until a signal ends it. Prints one line when ready."""
     await run_daemon(CloudDaemon(settings), "eventspec-cloud")

@@ -34,6 +34,8 @@ from common.padding import Padding
 _CHECK_PARENT_MS = 500
 _CHECK_BOOKS_S = 5.0
 _PR_SET_PDEATHSIG = 1
+# Ctrl-C, a terminal that closes, and `kill` of a group reach all its processes: the front decides what becomes of this
+_FOR_THE_FRONT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _COUNT_S = 0.2  # between two looks at the counters
 
 
@@ -135,7 +137,8 @@ def main() -> int:
     ABOUT: `page` (file of the `StatePage`), `stats` (file of the `StatsPage`) and `suspects` (sessions that were there
     when the engine before this died).
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the front decides
+    for number in _FOR_THE_FRONT:
+        signal.signal(number, signal.SIG_IGN)
     address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))
     about = json.loads(sys.argv[4])
     parent = int(sys.argv[3])  # told, not asked: it may be gone before this line, or while the target is loaded

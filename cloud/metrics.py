@@ -100,6 +100,10 @@ def engine_families(stats: EngineStats) -> list[Family]:
     ]
 
 
+LOADING = [one(READY, False), one(ENGINE_UP, False)]
+"""What there is to tell before the target is loaded."""
+
+
 class CloudMetrics:
     """Reads everything; called from the threads of the metrics' server."""
 

@@ -16,6 +16,7 @@ EventSpecError
 ├── SessionError            no such session, or it is in another state (NOT_FOUND)
 ├── LinkError               the peer can't be reached or was lost (UNAVAILABLE, retryable)
 │   ├── DrainingError       the peer is going down, and takes nothing new (UNAVAILABLE, retryable)
+│   ├── NotReadyError       the peer is starting, and takes nothing yet (UNAVAILABLE, retryable)
 │   └── RevokedError        a running stream's token isn't valid any more (UNAVAILABLE, retryable with another)
 └── EngineError             the engine failed or died (INTERNAL; a dead engine is retryable)
     └── EngineDeadError     the engine process is gone; sessions may resume (UNAVAILABLE, retryable)
@@ -102,6 +103,12 @@ class DrainingError(LinkError):
     """The peer is going down and takes nothing new. Another may; this one may come back."""
 
     retry_after_ms = 1_000
+
+
+class NotReadyError(LinkError):
+    """The peer is still loading its model. It will be there in a moment."""
+
+    retry_after_ms = 250
 
 
 class RevokedError(LinkError):

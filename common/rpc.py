@@ -8,7 +8,7 @@ from typing import Any, NoReturn, cast
 import grpc
 import grpc.aio
 
-from common.errors import EventSpecError, LinkError
+from common.errors import EventSpecError, LinkError, NotReadyError
 from common.failures import ERRORS, failure_of
 from common.types import FailureCode
 
@@ -25,6 +25,7 @@ _STATUSES = {
 }
 
 _MARK = "eventspec-failure"
+_NOT_READY = "not_ready"  # in place of a failure's code; a peer that doesn't know it takes it for a lost link
 _RETRY_AFTER = "eventspec-retry-after-ms"
 _LONGEST_HINT_MS = 600_000
 _KNOWN = frozenset(code.value for code in FailureCode)
@@ -55,7 +56,7 @@ def channel_options(max_message_bytes: int = 8 << 20) -> list[tuple[str, Any]]:
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecError) -> NoReturn:
     """End a call with the status of `error`, marked as this project's own."""
     code = failure_of(error).code
-    metadata = [(_MARK, code.value)]
+    metadata = [(_MARK, _NOT_READY if isinstance(error, NotReadyError) else code.value)]
     if error.retry_after_ms:
         metadata.append((_RETRY_AFTER, str(error.retry_after_ms)))
     await context.abort(_STATUSES[code], str(error), trailing_metadata=tuple(metadata))
@@ -77,8 +78,8 @@ def error_of_status(error: grpc.RpcError) -> EventSpecError:
     details = error.details() or ""
     metadata = dict(cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
     code = metadata.get(_MARK)
-    if code in _KNOWN:
-        known = ERRORS[FailureCode(code)](details)
+    if code in _KNOWN or code == _NOT_READY:
+        known = NotReadyError(details) if code == _NOT_READY else ERRORS[FailureCode(code)](details)
         after = metadata.get(_RETRY_AFTER, "")
         if isinstance(after, str) and after.isascii() and after.isdigit():
             known.retry_after_ms = min(int(after[:9]), _LONGEST_HINT_MS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from common.access import Scope
 from common.door import Door
 from common.errors import SettingsError
+from common.loading_gate import LoadingGate
 from common.rpc import channel_options
 from common.security import Security, TlsFiles
 from common.tls import server_credentials
@@ -51,7 +53,8 @@ class DaemonServer:
         self._security = security or Security()
         self._health = health.aio.HealthServicer()
         self._ready = True
-        self._started = False
+        self._serving = False
+        self._gate = LoadingGate(service)
         self._telling: asyncio.Task[None] | None = None
         paths = {f"/{service}/{method}": scope for method, scope in (scopes or {}).items()}
         self.door = Door({**HEALTH, **paths}, self._security.tokens, certificates=bool(self._security.tls.ca))
@@ -59,16 +62,17 @@ class DaemonServer:
         options = [*channel_options(max_message_bytes), *limits]
         self._server = grpc.aio.server(interceptors=self.door.interceptors(), options=options)
 
-    async def start(self, handlers: grpc.GenericRpcHandler, listen: str, local: str = "") -> str:
-        """Listen and serve; returns the address, with the port that was chosen if port 0 was asked for.
+    async def listen(self, listen: str, local: str = "") -> str:
+        """Take the address, before anything is loaded; returns it, with the port that was chosen for port 0.
 
+        From here on it lives, and isn't ready: calls of the service are refused with `NotReadyError` until `serve`.
         `local` is a second address, a unix socket, for health checks and the like on this machine; never TLS.
 
         Raises:
             SettingsError: the address can't be listened on, or not without TLS, or a file of TLS makes no sense.
         """
         self._security.check(listen)
-        self._server.add_generic_rpc_handlers((handlers,))
+        self._server.add_generic_rpc_handlers((self._gate,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (self._service, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -76,14 +80,27 @@ class DaemonServer:
         if local:
             self._bind(local, TlsFiles())
         self._security.warn(listen)
-        await self._server.start()
-        self._started = True
         await self._tell(LIVENESS, True)
-        await self._tell_all(self._ready)
+        await self._tell_all(False)
+        await self._server.start()
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+
+    async def serve(self, handlers: grpc.GenericRpcHandler) -> None:
+        """All is loaded: answer the service's calls with these handlers."""
+        self._gate.open(handlers)
+        self._serving = True
+        await self._tell_all(self._ready)
+
+    async def start(self, handlers: grpc.GenericRpcHandler, listen: str, local: str = "") -> str:
+        """`listen`, then `serve` at once: where there is nothing to load."""
+        address = await self.listen(listen, local)
+        await self.serve(handlers)
+        return address
 
     def _bind(self, address: str, tls: TlsFiles) -> int:
         try:
+            if address.startswith("unix:") and somebody_listens(address):
+                raise RuntimeError("gRPC would take the socket's name away from who listens there")
             if tls.cert and not address.startswith("unix:"):
                 return int(self._server.add_secure_port(address, server_credentials(tls)))
             return int(self._server.add_insecure_port(address))
@@ -96,7 +113,7 @@ class DaemonServer:
         """Say whether new calls are welcome: "readiness", the service's own name, and "" (for who asks of nothing)."""
         if ready != self._ready:
             self._ready = ready
-            if self._started:
+            if self._serving:
                 self._telling = asyncio.create_task(self._tell_all(ready))
 
     async def _tell_all(self, ready: bool) -> None:
@@ -114,6 +131,19 @@ class DaemonServer:
         await self._server.stop(grace_s)
 
 
+def somebody_listens(address: str) -> bool:
+    """Whether a unix socket's name (unix:PATH) is in use; one that a killed daemon left isn't."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(address.removeprefix("unix:").removeprefix("//"))
+        except TimeoutError:
+            return True  # its queue is full
+        except OSError:
+            return False
+    return True
+
+
 class Daemon(Protocol):
     """A process's whole life behind three words."""
 
@@ -126,11 +156,19 @@ class Daemon(Protocol):
         """End everything, also what a start that was cut short left behind."""
 
 
+# A daemon follows its certificates and tokens by itself, so there is nothing that these could mean but the end.
+_ALSO_END = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
 async def run_daemon(daemon: Daemon, name: str) -> None:
-    """Run until SIGINT or SIGTERM, which may come while it starts. Prints one line when it is ready."""
+    """Run until a signal that ends it, which may come while it starts. Prints one line when it is ready.
+
+    SIGINT and SIGTERM end it; so do SIGHUP, SIGUSR1 and SIGUSR2, unless they were ignored from the start (nohup).
+    """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    also = [number for number in _ALSO_END if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in (signal.SIGINT, signal.SIGTERM, *also):
         loop.add_signal_handler(number, stop.set)
     starting = asyncio.create_task(daemon.start())
     stopping = asyncio.create_task(stop.wait())

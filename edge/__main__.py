@@ -151,7 +151,7 @@ def serve(
 ) -> None:
     """Start the daemon. Settings: a TOML file, then EVENTSPEC_EDGE_... variables, then flags.
 
-    Prints "eventspec-edge ready on HOST:PORT" when it takes questions. Ctrl-C or SIGTERM ends it gracefully.
+    Prints "eventspec-edge ready on HOST:PORT" when it takes questions. Ctrl-C, SIGTERM or SIGHUP ends it gracefully.
     """
     flags: dict[str, Any] = dict(locals())
     flags.pop("config"), flags.pop("verbose")

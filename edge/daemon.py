@@ -12,6 +12,7 @@ from pathlib import Path
 from common.access import Scope
 from common.codec import EDGE_SERVICE
 from common.errors import EventSpecError
+from common.metrics import Read
 from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
 from common.tracing import close_spans, open_spans
@@ -50,10 +51,14 @@ class EdgeDaemon:
         self._counters = EdgeCounters()
         self._spans = open_spans(settings.otel, "eventspec-edge")
         self._metrics: MetricsServer | None = None
+        self._read: Read = list  # nothing to tell before the drafter is loaded
         self.address = ""
 
     async def start(self) -> None:
-        """Load the drafter and listen. Raises ModelError or SettingsError."""
+        """Listen, load the drafter, serve. Raises SettingsError or ModelError."""
+        self.address = await self._server.listen(self._settings.listen)
+        if self._settings.metrics:
+            self._metrics = MetricsServer(self._settings.metrics, lambda: self._read(), self._settings.security)
         from edge.events import warm_up
         from edge.loading import load_drafter, load_vision
 
@@ -74,12 +79,10 @@ class EdgeDaemon:
             orphans=lambda: desk.orphans,
             door=self._server.door,
         )
-        if self._settings.metrics:
-            read = EdgeMetrics(self._counters, drafter.name, lambda: desk.orphans).read
-            self._metrics = MetricsServer(self._settings.metrics, read, self._settings.security)
+        self._read = EdgeMetrics(self._counters, drafter.name, lambda: desk.orphans).read
         if found := await desk.recover():
             log.info("going on with %d answers that the daemon before this left", found)
-        self.address = await self._server.start(service.handlers(), self._settings.listen)
+        await self._server.serve(service.handlers())
         log.info("drafter %s", drafter.name)
         answering.target.value = await self._greet(service, drafter)
 
@@ -148,5 +151,5 @@ def _log_vocabulary(drafter: DrafterModel, target: str) -> None:
 
 
 async def serve(settings: EdgeSettings) -> None:
-    """Run until SIGINT or SIGTERM. Prints one line when ready."""
+    """Run until a signal ends it. Prints one line when ready."""
     await run_daemon(EdgeDaemon(settings), "eventspec-edge")
