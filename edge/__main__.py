@@ -84,6 +84,19 @@ def serve(
     live_kbps: Annotated[
         int | None, typer.Option(help="Most kilobits a second that a live stream's H.264 may take. [2000]")
     ] = None,
+    live_hosts: Annotated[
+        str | None,
+        typer.Option(
+            help="Hosts that live addresses may name: private, public, loopback, link-local, none, addresses, "
+            "networks, names. [loopback,private,public for a daemon that only this machine reaches; else none]"
+        ),
+    ] = None,
+    live_redirects: Annotated[
+        bool | None,
+        typer.Option(
+            "--live-redirects", help="Follow HTTP redirects to the same host, and to hosts that --live-hosts names."
+        ),
+    ] = None,
     draft_form: Annotated[
         str | None,
         typer.Option(

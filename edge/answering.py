@@ -75,6 +75,7 @@ class Answering:
             clock=clock,
             idle=lambda: self._running == 0,
             live_kbps=settings.live_kbps,
+            live_hosts=settings.host_rules,
         )
         self._running = 0
         self._watches = Watches(tools, limit=settings.sessions)

@@ -186,8 +186,9 @@ def watch(
 
     With --live the video may be a file (played in real time, once or with --loop), a named pipe, follow:FILE for a
     file that is still written (MPEG-TS, Matroska or raw H.264; not a plain mp4), a camera such as /dev/video0
-    (video4linux), or an address (rtsp, rtmp, http, https, tcp, udp, srt). Events: a recording that plays along with a
-    file, or `simulated`; without any, ask with --mode cloud_only. The edge decodes it, and sends one picture a stride.
+    (video4linux), or an address (rtsp, rtmp, http, https, tcp, udp; no playlists). Events: a recording that plays along
+    with a file, or `simulated`; without any, ask with --mode cloud_only. The edge decodes it, and sends one picture a
+    stride.
 
     Example: eventspec-edge watch --live --video rtsp://camera/1 --window-s 8 --events simulated
     """

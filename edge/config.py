@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from common.logs import check_log_format
 from common.metrics_server import check_metrics
 from common.replay import load_profile
-from common.security import Reach, Security, TlsFiles
+from common.security import Reach, Security, TlsFiles, is_local
 from common.settings import ModelSettings, check_address, require
 from edge.forms import DraftForm
+from edge.live_hosts import HostRules, default_hosts, parse_hosts
 from edge.session import SessionSettings
 from edge.vocabulary import Way
 
@@ -36,6 +37,8 @@ class EdgeSettings(ModelSettings):
     max_message_bytes: int = 8 << 20
     sessions: int = 16
     live_kbps: int = 2000
+    live_hosts: str = ""
+    live_redirects: bool = False
     grace_s: float = 2.0
     replay: str = ""
     vision_model: str = ""
@@ -68,6 +71,7 @@ class EdgeSettings(ModelSettings):
         self.security.check(self.listen)
         check_metrics(self.metrics, self.security)
         check_log_format(self.log_format)
+        _ = self.host_rules  # can they be read?
         for cloud in clouds:
             self.reach.check(cloud)
         self.check_model()
@@ -100,6 +104,12 @@ class EdgeSettings(ModelSettings):
     def security(self) -> Security:
         """Who may reach this daemon, and how."""
         return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure)
+
+    @property
+    def host_rules(self) -> HostRules:
+        """Which hosts live addresses may name; left open, any but link-local for askers of this machine, else none."""
+        hosts = self.live_hosts or default_hosts(local=is_local(self.listen))
+        return parse_hosts(hosts, redirects=self.live_redirects)
 
     @property
     def has_vision(self) -> bool:

@@ -12,23 +12,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import VideoFormatError
+from edge.live_address import CONTAINERS, Opened, open_address, shown_address
+from edge.live_connection import OPEN_S, READ_S, parse_address
+from edge.live_hosts import HostRules
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
 FOLLOW = "follow:"
 SIMULATED = "simulated"  # events, of the pictures
-# what FFmpeg may open: containers and raw streams; no playlists, which name other files and addresses
-_CONTAINERS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,ivf,h264,hevc,m4v,mjpeg,image2pipe,yuv4mpegpipe"
-_ADDRESSES = ("rtsp", "rtmp", "http", "https", "tcp", "udp", "srt")
-_PROTOCOLS = "rtsp,rtp,rtmp,http,https,tls,tcp,udp,srt,httpproxy"
-_OPEN_S, _READ_S = 10.0, 10.0  # patience with cameras and addresses
 _GROWTH_S = 10.0  # a file that hasn't grown for so long is over
 _POLL_S = 0.05
 _JUMP_S = 10.0  # a gap of more in a stream's own times is a new beginning
@@ -46,20 +44,24 @@ class SourceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LiveSource:
-    """A source by its name. `loop`: a file is played again and again."""
+    """A source by its name. `loop`: a file is played again and again. `hosts`: those that addresses may name."""
 
     name: str
     loop: bool = False
+    hosts: HostRules = field(default_factory=HostRules)
+
+    @property
+    def shown(self) -> str:
+        """The name as messages have it: without a password."""
+        return shown_address(self.name) if "://" in self.name else self.name
 
     @property
     def kind(self) -> SourceKind:
         """What the name means. Raises VideoFormatError if there is no such thing."""
         if self.name.startswith(FOLLOW):
             return SourceKind.GROWING
-        scheme, found, _ = self.name.partition("://")
-        if found:
-            if scheme.lower() not in _ADDRESSES:
-                raise VideoFormatError(f"{scheme}:// can't be watched; addresses begin with {', '.join(_ADDRESSES)}")
+        if "://" in self.name:
+            parse_address(self.name)
             return SourceKind.ADDRESS
         try:
             mode = Path(self.name).stat().st_mode
@@ -152,9 +154,9 @@ def _decoded(container: Any, stream: Any, source: LiveSource, stop: threading.Ev
         except av.EOFError:
             return
         except av.ExitError as error:
-            raise VideoFormatError(f"{source.name} has said nothing for {_READ_S:g} s") from error
+            raise VideoFormatError(f"{source.shown} has said nothing for {READ_S:g} s") from error
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise VideoFormatError(f"{source.name} broke: {getattr(error, 'strerror', None) or error}") from error
+            raise VideoFormatError(f"{source.shown} broke: {getattr(error, 'strerror', None) or error}") from error
         if frame is None:
             return
         if not frame.is_corrupt:
@@ -166,34 +168,39 @@ def _opened(source: LiveSource, stop: threading.Event) -> Iterator[tuple[Any, An
     """The container and its first moving picture."""
     import av
 
-    kind = source.kind
-    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
-    extra: dict[str, Any] = {}
-    reader: GrowingFile | None = None
-    opened: Any = source.name
-    if kind is SourceKind.ADDRESS:
-        options = {"protocol_whitelist": _PROTOCOLS, "rtsp_transport": "tcp"}
-        extra["timeout"] = (_OPEN_S, _READ_S)
-    elif kind is SourceKind.DEVICE:
-        options, extra = {}, {"format": "v4l2", "timeout": (_OPEN_S, _READ_S)}
-    elif kind in (SourceKind.PIPE, SourceKind.GROWING):
-        opened = reader = GrowingFile(source.name.removeprefix(FOLLOW), stop)
-        options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": ""}
+    opened = _prepared(source, stop)
     try:
-        with av.open(opened, options=options, **extra) as container:
+        with av.open(opened.name, options=opened.options, **opened.more) as container:
             moving = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             if not moving:
-                raise VideoFormatError(f"{source.name} has no video in it")
+                raise VideoFormatError(f"{source.shown} has no video in it")
             moving[0].thread_type = "NONE"  # threads of FFmpeg's hold pictures back
             yield container, moving[0]
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
         if stop.is_set():
             raise _StoppedError from error
-        reason = getattr(error, "strerror", None) or error
-        raise VideoFormatError(f"can't watch {source.name}: {reason}") from error
+        reason = opened.why() or getattr(error, "strerror", None) or error
+        raise VideoFormatError(f"can't watch {source.shown}: {reason}") from error
     finally:
-        if reader is not None:
-            reader.close()
+        opened.close()
+
+
+def _prepared(source: LiveSource, stop: threading.Event) -> Opened:
+    """What PyAV is given."""
+    kind = source.kind
+    if kind is SourceKind.ADDRESS:
+        try:
+            return open_address(source.name, source.hosts, stop)
+        except VideoFormatError as error:
+            if stop.is_set():
+                raise _StoppedError from error
+            raise
+    if kind is SourceKind.DEVICE:
+        return Opened(source.name, {}, {"format": "v4l2", "timeout": (OPEN_S, READ_S)})
+    if kind is SourceKind.FILE:
+        return Opened(source.name, {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
+    reader = GrowingFile(source.name.removeprefix(FOLLOW), stop)
+    return Opened(reader, {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}, close=reader.close)
 
 
 class GrowingFile:

@@ -49,7 +49,7 @@ class LiveWatch(WatchBase):
     def __init__(self, request: WatchRequest, tools: WatchTools) -> None:
         super().__init__(request, tools)
         self.window = window_of(request)
-        self._source = LiveSource(request.video_path, request.loop)
+        self._source = LiveSource(request.video_path, request.loop, tools.live_hosts)
         codec = request.video_codec or H264
         self._encoding = EncoderSettings(
             codec, rate_of(self.window.stride_us), tools.live_kbps, refresh=max(2, self.window.cells)
@@ -122,7 +122,7 @@ class LiveWatch(WatchBase):
                 encoder = PictureEncoder(*size, self._encoding)
                 self._header = replace(encoder.header, live=self.window, ahead=True)
             if (frame.width, frame.height) != size:
-                raise VideoFormatError(f"{self._source.name} has changed its size: watch it again")
+                raise VideoFormatError(f"{self._source.shown} has changed its size: watch it again")
             packet = encoder.encode(frame, number, time_us, keyframe=keyframe_due(number, self.window))
             number += 1
             loop.call_soon_threadsafe(self._take, packet, self._tools.clock())
@@ -143,9 +143,9 @@ class LiveWatch(WatchBase):
         except EventSpecError:
             raise
         except Exception as error:
-            raise VideoFormatError(f"{self._source.name} can't be watched: {error}") from error
+            raise VideoFormatError(f"{self._source.shown} can't be watched: {error}") from error
         if self._ring.newest is None:
-            raise VideoFormatError(f"{self._source.name} ended before its first picture")
+            raise VideoFormatError(f"{self._source.shown} ended before its first picture")
         self._ended = True
         self._captured.set()
 

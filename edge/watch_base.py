@@ -9,13 +9,14 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from common.ask import WatchRequest, WatchState
 from common.errors import EventSpecError, PromptError
 from common.replay import StageTimes
 from edge.link import Link
+from edge.live_hosts import HostRules
 from edge.stages import Stages
 from edge.worker import DraftingThread
 
@@ -42,6 +43,7 @@ class WatchTools:
     clock: Callable[[], float] = time.monotonic
     idle: Callable[[], bool] = lambda: True
     live_kbps: int = 2000
+    live_hosts: HostRules = field(default_factory=HostRules)
 
 
 class WatchBase(ABC):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from common.errors import VideoFormatError
 from edge import live_source
+from edge.live_hosts import parse_hosts
 from edge.live_source import GrowingFile, LiveSource, SourceKind, Timeline, pictures
 from tests.clips import encode, number_of
 
@@ -91,7 +92,9 @@ def test_an_address_is_read_with_ffmpeg(clip: Path, tmp_path: Path) -> None:
     handler = lambda *args: http.server.SimpleHTTPRequestHandler(*args, directory=str(tmp_path))  # noqa: E731
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        found = numbers(LiveSource(f"http://127.0.0.1:{server.server_address[1]}/clip.ts"))
+        found = numbers(
+            LiveSource(f"http://127.0.0.1:{server.server_address[1]}/clip.ts", hosts=parse_hosts("loopback"))
+        )
         server.shutdown()
     assert [n for _, n in found] == list(range(12))
 
