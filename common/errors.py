@@ -5,6 +5,7 @@ EventSpecError
 │   ├── EventFormatError    an event file can't be read, or its contents make no sense
 │   ├── VideoFormatError    a video can't be read or decoded
 │   ├── PromptError         a prompt is empty, malformed or over the limit
+│   ├── PathError           a path that somebody named is no readable file, or may not be named
 │   ├── SettingsError       a setting, flag or settings file makes no sense
 │   └── MessageError        a peer's message is malformed or over a limit
 ├── ModelError              a model folder is missing, broken or of another kind (FAILED_PRECONDITION)
@@ -47,6 +48,10 @@ class VideoFormatError(InputError):
 
 class PromptError(InputError):
     """A prompt is empty, malformed or over the limit."""
+
+
+class PathError(InputError):
+    """A path that somebody named is no readable file, or may not be named. Who catches it says which path."""
 
 
 class SettingsError(InputError):

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from typing import BinaryIO
 
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _LOOK_AT = 4096  # the header before the segment is some 40 bytes long
 
 
-def missing_bytes(path: Path) -> int:
-    """How many bytes the file is shorter than it says; 0 for other formats, and for live recordings, which don't."""
-    with path.open("rb") as file:
-        start = file.read(_LOOK_AT)
+def missing_bytes(file: BinaryIO, size: int) -> int:
+    """How many bytes a file of `size` is shorter than it says; 0 for other formats and for live recordings."""
+    start = file.read(_LOOK_AT)
     if not start.startswith(_EBML):
         return 0
     header = _size(start, len(_EBML))
@@ -23,7 +22,7 @@ def missing_bytes(path: Path) -> int:
     segment = _size(start, header[1] + header[0] + len(_SEGMENT))
     if segment is None:
         return 0
-    return max(segment[1] + segment[0] - path.stat().st_size, 0)
+    return max(segment[1] + segment[0] - size, 0)
 
 
 def _size(data: bytes, at: int) -> tuple[int, int] | None:

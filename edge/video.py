@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common.errors import VideoFormatError
+from common.errors import PathError, VideoFormatError
+from common.named_files import EVERYTHING, Allowed, open_named
 from common.video import NOT_SHOWN, VideoHeader, VideoPacket, check_times
 from edge.matroska import missing_bytes
 
@@ -31,6 +34,7 @@ class Clip:
 
     path: Path
     header: VideoHeader
+    allowed: Allowed = EVERYTHING
 
     def packets(self) -> Iterator[VideoPacket]:
         """The encoded packets, as they are in the file.
@@ -38,7 +42,7 @@ class Clip:
         Raises:
             VideoFormatError: the file changed or is damaged.
         """
-        with _opened(self.path) as (container, stream):
+        with _opened(self.path, self.allowed) as (container, stream):
             yield from _packets(container, stream)
 
     def pictures(self) -> Iterator[Any]:
@@ -47,7 +51,7 @@ class Clip:
         Raises:
             VideoFormatError: the file changed or is damaged.
         """
-        with _opened(self.path) as (container, stream):
+        with _opened(self.path, self.allowed) as (container, stream):
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             yield from container.decode(stream)
 
@@ -71,7 +75,12 @@ class Clip:
 
 
 def open_clip(
-    path: str | Path, *, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS
+    path: str | Path,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_frames: int = MAX_FRAMES,
+    max_pixels: int = MAX_PIXELS,
+    allowed: Allowed = EVERYTHING,
 ) -> Clip:
     """Look at a clip and count its frames by its packets; nothing is decoded.
 
@@ -80,14 +89,14 @@ def open_clip(
         max_bytes: size of the file, at most.
         max_frames: frames, at most.
         max_pixels: width times height, at most.
+        allowed: which files may be named.
 
     Raises:
-        VideoFormatError: the file is missing, unreadable, truncated, without video, or over a limit. The message names
-            the file and says what to do.
+        VideoFormatError: the file is missing, no regular file, unreadable, truncated, without video, or over a limit.
+            The message names the file and says what to do.
     """
     path = Path(path)
-    _check_file(path, max_bytes)
-    with _opened(path) as (container, stream):
+    with _opened(path, allowed, max_bytes) as (container, stream):
         context = stream.codec_context
         if not 0 < context.width * context.height <= max_pixels:
             raise VideoFormatError(
@@ -107,11 +116,16 @@ def open_clip(
             time_base_num=base.numerator,
             time_base_den=base.denominator,
         )
-    return Clip(path, header)
+    return Clip(path, header, allowed)
 
 
 def read_frames(
-    path: str | Path, *, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS
+    path: str | Path,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_frames: int = MAX_FRAMES,
+    max_pixels: int = MAX_PIXELS,
+    allowed: Allowed = EVERYTHING,
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Decode a clip, frame by frame, in the order of presentation; same bounds and errors as `open_clip`.
 
@@ -119,9 +133,9 @@ def read_frames(
         Time in microseconds from the first frame on, and the picture, RGB uint8 [H, W, 3].
     """
     path = Path(path)
-    clip = open_clip(path, max_bytes=max_bytes, max_frames=max_frames, max_pixels=max_pixels)
+    clip = open_clip(path, max_bytes=max_bytes, max_frames=max_frames, max_pixels=max_pixels, allowed=allowed)
     first: int | None = None
-    with _opened(path) as (container, stream):
+    with _opened(path, allowed) as (container, stream):
         stream.codec_context.options = {"max_pixels": str(max_pixels)}
         for number, frame in enumerate(container.decode(stream)):
             pts = number if frame.pts is None else int(frame.pts)
@@ -182,33 +196,38 @@ def _even(frame: NDArray[np.uint8]) -> tuple[int, int]:
     return int(frame.shape[0]), int(frame.shape[1])
 
 
-def _check_file(path: Path, max_bytes: int) -> None:
-    if not path.is_file():
-        raise VideoFormatError(f"there is no video file {path}")
-    size = path.stat().st_size
+def _check_file(path: Path, file: io.FileIO, max_bytes: int | None) -> None:
+    size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise VideoFormatError(f"{path} is empty; copy it again")
-    if size > max_bytes:
+    if max_bytes is not None and size > max_bytes:
         raise VideoFormatError(f"{path} has {size:,} bytes, at most {max_bytes:,} are taken: cut or compress it")
-    if (missing := missing_bytes(path)) > 0:
+    if (missing := missing_bytes(file, size)) > 0:
         raise VideoFormatError(f"{path} is cut short, {missing:,} bytes are missing: copy it again")
+    file.seek(0)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its first moving picture (a song's cover is none)."""
+def _opened(path: Path, allowed: Allowed, max_bytes: int | None = None) -> Iterator[tuple[Any, Any]]:
+    """The container of a regular file, and its first moving picture (a song's cover is none)."""
     import av
 
-    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        with av.open(str(path), options=options) as container:
-            moving = [stream for stream in container.streams.video if not _is_cover(stream)]
-            if not moving:
-                found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-                raise VideoFormatError(f"{path} has no video in it (found: {found}); give a clip")
-            yield container, moving[0]
+        file = open_named(path, allowed)
+    except PathError as error:
+        raise VideoFormatError(f"there is no video file {path}: it {error}") from error
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": ""}
+    try:
+        with file:
+            _check_file(path, file, max_bytes)
+            with av.open(file, options=options) as container:
+                moving = [stream for stream in container.streams.video if not _is_cover(stream)]
+                if not moving:
+                    found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+                    raise VideoFormatError(f"{path} has no video in it (found: {found}); give a clip")
+                yield container, moving[0]
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or "what it holds makes no sense"
         raise VideoFormatError(
             f"can't read the video {path}: {reason}; it is damaged or of an unknown format"
         ) from error

@@ -1,7 +1,7 @@
 """iniVation's AEDAT4 recordings, through the package `aedat` (extra `aedat`).
 
-The package panics on many damaged files, and some make it abort the whole process: `edge.events.load_events` calls this
-in a process of its own.
+The package panics on many damaged files, and some make it abort the whole process: one of the reasons why
+`edge.events.load_events` reads in a process of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.errors import EventFormatError
-from edge.events.reading import Request, check_count, events_from_columns
+from edge.events.reading import Request, check_count, check_sensor, events_from_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,10 +42,10 @@ def read(path: Path, request: Request) -> Events:
                 count += len(parts[-1])
                 check_count(count)
     except (OSError, RuntimeError, ValueError) as error:
-        raise EventFormatError(f"the AEDAT4 file is truncated or damaged ({error}); copy it again") from error
+        raise EventFormatError("the AEDAT4 file is truncated or damaged; copy it again") from error
     if not parts:
         raise EventFormatError("the recording holds no events; record again, or choose another file")
     records = np.concatenate(parts)
     columns = {"x": records["x"], "y": records["y"], "t": records["t"], "p": records["on"]}
-    sensor = (int(streams[chosen]["width"]), int(streams[chosen]["height"]))
-    return request.cut(events_from_columns(columns, request.sensor or sensor))
+    sensor = request.sensor or check_sensor(int(streams[chosen]["width"]), int(streams[chosen]["height"]))
+    return request.cut(events_from_columns(columns, sensor))

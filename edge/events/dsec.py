@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import EventFormatError
-from edge.events.reading import DEFAULT_SENSOR, Request, check_count, events_from_columns
+from edge.events.hdf5 import attribute, check_dataset, column, member
+from edge.events.reading import DEFAULT_SENSOR, Request, check_count, check_sensor, events_from_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,20 +26,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("x", "y", "t", "p")
 _CHUNK = 32_768
-_MAX_CHUNK_BYTES = 256 * 2**20
-_IN_SEQUENCE = ("events/left/events.h5", "left/events.h5", "events.h5")
-
-
-def find_in_folder(folder: Path) -> Path:
-    """`events.h5` of a sequence folder, of its `events` folder, or of `events/left`.
-
-    Raises:
-        EventFormatError: there is none.
-    """
-    for inside in _IN_SEQUENCE:
-        if (folder / inside).is_file():
-            return folder / inside
-    raise EventFormatError(f"the folder holds no {_IN_SEQUENCE[0]}; give a DSEC sequence, or a file")
 
 
 def read(path: Path, request: Request) -> Events:
@@ -52,10 +39,10 @@ def read(path: Path, request: Request) -> Events:
     """
     with open_recording(path) as recording:
         first, last = recording.find(*request.bounds(0))
-        check_count(last - first)
+        check_count(last - first, request.max_events)
         columns = recording.columns(first, last)
         events = events_from_columns(columns, request.sensor or recording.sensor)
-        return request.check(events, recording.last_us)
+        return request.check(events)
 
 
 class Recording:
@@ -68,8 +55,8 @@ class Recording:
     """
 
     def __init__(self, file: Any) -> None:
-        self._data = {name: _dataset(file, f"events/{name}") for name in _COLUMNS}
-        self._ms_to_idx = _dataset(file, "ms_to_idx") if "ms_to_idx" in file else None
+        self._data = {name: column(file, f"events/{name}") for name in _COLUMNS}
+        self._ms_to_idx = column(file, "ms_to_idx") if member(file, "ms_to_idx") is not None else None
         lengths = {name: data.shape[0] for name, data in self._data.items()}
         if len(set(lengths.values())) > 1:
             shown = ", ".join(f"{name} {count:,}" for name, count in lengths.items())
@@ -127,7 +114,7 @@ class Recording:
             return self.count
         index = int(self._ms_to_idx[ms])
         if not 0 <= index <= self.count:
-            raise EventFormatError(f"'ms_to_idx' points at event {index:,} of {self.count:,}; build it again")
+            raise EventFormatError("'ms_to_idx' points at an event that isn't there; build it again")
         return index
 
     def _search(self, time_us: int) -> int:
@@ -153,8 +140,8 @@ def open_recording(path: Path) -> Iterator[Recording]:
     try:
         with h5py.File(path, "r") as file:
             yield Recording(file)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, MemoryError) as error:
-        raise EventFormatError(f"the HDF5 file is truncated or damaged ({error}); copy it again") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
+        raise EventFormatError("the HDF5 file is truncated or damaged; copy it again") from error
 
 
 def write(path: Path, events: Events) -> None:
@@ -192,37 +179,21 @@ def _h5py() -> Any:
     return h5py
 
 
-def _dataset(file: Any, name: str) -> Any:
-    """A 1-dimensional integer dataset that lies in this very file, in chunks that fit in memory."""
-    import h5py
-
-    data = file.get(name)
-    if not isinstance(data, h5py.Dataset):
-        raise EventFormatError(f"dataset '{name}' is missing; this is not a DSEC events.h5")
-    if data.file.filename != file.filename or data.external is not None or data.is_virtual:
-        raise EventFormatError(f"dataset '{name}' points into another file; copy its contents into this one")
-    if data.ndim != 1 or data.dtype.kind not in "iub":
-        raise EventFormatError(f"dataset '{name}' is {data.dtype} {list(data.shape)}; a list of integers is needed")
-    if data.chunks is not None and data.chunks[0] * data.dtype.itemsize > _MAX_CHUNK_BYTES:
-        raise EventFormatError(f"dataset '{name}' has chunks of {data.chunks[0]:,} values; store it in smaller ones")
-    return data
-
-
 def _t_offset(file: Any) -> int:
     """`t_offset` is a scalar, an array of one, or absent (0)."""
-    if "t_offset" not in file:
+    data = member(file, "t_offset")
+    if data is None:
         return 0
-    data = file["t_offset"]
-    if getattr(data, "size", None) != 1 or data.dtype.kind not in "iu":
+    check_dataset("t_offset", data)
+    if data.size != 1 or data.dtype.kind not in "iu":
         raise EventFormatError("'t_offset' must be one integer of microseconds; write it again")
     offset = int(np.asarray(data[()]).reshape(-1)[0])
     if abs(offset) >= 2**62:
-        raise EventFormatError(f"'t_offset' of {offset:,} us is absurd; write it again")
+        raise EventFormatError("'t_offset' is absurd; write it again")
     return offset
 
 
 def _own_sensor(file: Any) -> tuple[int, int]:
-    attributes = file["events"].attrs
-    if "width" in attributes and "height" in attributes:
-        return int(attributes["width"]), int(attributes["height"])
-    return DEFAULT_SENSOR
+    events = member(file, "events")
+    width, height = attribute(events, "width"), attribute(events, "height")
+    return DEFAULT_SENSOR if width is None or height is None else check_sensor(width, height)

@@ -40,7 +40,6 @@ _READERS: dict[EventFormat, Callable[[Path, Request], Events]] = {
     EventFormat.PROPHESEE: prophesee.read,
     EventFormat.AEDAT4: aedat.read,
 }
-NATIVE = (EventFormat.DSEC, EventFormat.AEDAT4)  # their parsers are native code that hostile files crash
 SAVED_AS = (".npy", ".h5", ".hdf5", ".npz", ".raw")
 
 
@@ -50,6 +49,7 @@ def load_events(
     start_us: int | None = None,
     duration_us: int | None = None,
     sensor: tuple[int, int] | None = None,
+    reader: isolated.EventReader | None = None,
 ) -> Events:
     """Load a recording, or a window of it, whatever its format.
 
@@ -63,6 +63,7 @@ def load_events(
             after its begin is outside.
         duration_us: length of the window in microseconds; None for all the rest.
         sensor: (width, height), for files that don't name their sensor and are not from a 640x480 one.
+        reader: who reads it, in a child process; one without restrictions if not given.
 
     Returns:
         At least one event. `t` is on the file's own clock.
@@ -70,32 +71,22 @@ def load_events(
     Raises:
         EventFormatError: the file is missing, of another format, truncated, hostile, too large, makes no
             sense, or has nothing in the window. The message names the file and says what to do.
+        CapacityError: too many files are being read already.
     """
-    path = Path(path)
     try:
         request = Request(int(start_us or 0), None if duration_us is None else int(duration_us), sensor)
-        file = locate(path)
-        return isolated.load(file, request) if detect_format(file) in NATIVE else read_here(file, request)
     except EventFormatError as error:
         raise EventFormatError(f"{path}: {error}") from error
-    except OSError as error:
-        raise EventFormatError(f"{path}: can't be read ({error.strerror or error})") from error
-    except MemoryError as error:
-        raise EventFormatError(f"{path}: doesn't fit in memory; choose a shorter window") from error
+    return (reader or isolated.READER).load(path, request)
 
 
 def read_here(path: Path, request: Request) -> Events:
-    """Read a file in this process, which a hostile one of the formats `NATIVE` may crash.
+    """Read a file in this process, which a hostile one may crash or fill: what the reader's children do.
 
     Raises:
         EventFormatError: as `load_events`, without the file's name.
     """
     return _READERS[detect_format(path)](path, request)
-
-
-def locate(path: Path) -> Path:
-    """The file itself, or the one inside a DSEC sequence folder."""
-    return dsec.find_in_folder(path) if path.is_dir() else path
 
 
 def detect_format(path: Path) -> EventFormat:

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.errors import EventFormatError
 from edge.events import dsec, isolated, prophesee
-from edge.events.formats import NATIVE, EventFormat, detect_format, locate, read_here
+from edge.events.formats import EventFormat, detect_format, read_here
 from edge.events.reading import Request
 
 _SAMPLES, _SAMPLE_EVENTS = 16, 65_536  # blocks, and events a block, for the polarity balance of h5 files
@@ -53,16 +53,10 @@ def inspect_events(path: str | Path) -> EventInfo:
     Raises:
         EventFormatError: as `edge.events.load_events`.
     """
-    path = Path(path)
     try:
-        file = locate(path)
-        if detect_format(file) in NATIVE:
-            return EventInfo(**isolated.inspect(file))
-        return inspect_here(file)
-    except EventFormatError as error:
-        raise EventFormatError(f"{path}: {error}") from error
-    except OSError as error:
-        raise EventFormatError(f"{path}: can't be read ({error.strerror or error})") from error
+        return EventInfo(**isolated.READER.inspect(path))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EventFormatError(f"{path}: reading it failed") from error
 
 
 def inspect_here(path: Path) -> EventInfo:

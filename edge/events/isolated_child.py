@@ -1,69 +1,61 @@
-"""The child of `edge.events.isolated`: answers questions from stdin on stdout until its pipe closes."""
+"""The child of `edge.events.isolated`: opens the files that are asked for, and reads them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import resource
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import EventFormatError
+from common.named_files import Allowed, path_of
 from edge.events.formats import read_here
 from edge.events.inspection import inspect_here
-from edge.events.reading import Request
+from edge.events.locating import open_recording_file
+from edge.events.reading import Request, check_count
+from edge.events.wire import packed
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from collections.abc import Callable, Sequence
 
-_MAX_MEMORY = 4 * 2**30  # bytes of address space
-_MAX_SECONDS = 60  # of processor time a file
+    from edge.events.types import Events
 
 
-def serve() -> None:
-    """Read questions, one JSON object a line, until there are no more."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY, _MAX_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # replies go to a descriptor of their own, so that nothing a library prints gets between them
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    with contextlib.suppress(ImportError):  # ahead of the first file; if it is missing, the reader will say so
+def make() -> Callable[[bytes], Sequence[bytes | memoryview]]:
+    """What answers questions, libraries imported ahead of the first."""
+    with contextlib.suppress(ImportError):  # if one is missing, the reader will say so
         import h5py  # noqa: F401
         import hdf5plugin  # noqa: F401
-    for line in sys.stdin.buffer:
-        _limit_time()
-        try:
-            _answer(json.loads(line), replies)
-        except EventFormatError as error:
-            _write(replies, {"error": str(error)})
-        except MemoryError:
-            _write(replies, {"error": "it doesn't fit in memory; choose a shorter window"})
-        except OSError as error:
-            _write(replies, {"error": f"can't be read ({error.strerror or error})"})
+    return _answer
 
 
-def _answer(question: dict[str, Any], replies: BinaryIO) -> None:
+def _answer(request: bytes) -> Sequence[bytes | memoryview]:
+    question = json.loads(request)
+    roots = question["roots"]
+    allowed = Allowed(None if roots is None else tuple(roots))
     path = Path(question["path"])
-    if question["do"] == "inspect":
-        _write(replies, asdict(inspect_here(path)))
-        return
+    try:
+        if question["do"] == "inspect":
+            with open_recording_file(path, allowed) as file:
+                return [json.dumps(asdict(inspect_here(path_of(file)))).encode()]
+        events = _simulated(path, allowed, question) if question["do"] == "simulate" else _read(path, allowed, question)
+    except OSError as error:
+        raise EventFormatError(f"can't be read ({error.strerror})") from error
+    check_count(len(events), question["max_events"])
+    return packed(events)
+
+
+def _read(path: Path, allowed: Allowed, question: dict[str, Any]) -> Events:
     sensor = tuple(question["sensor"]) if question["sensor"] else None
-    events = read_here(path, Request(question["start_us"], question["duration_us"], sensor))
-    _write(replies, {"events": len(events), "width": events.width, "height": events.height})
-    for column in (events.x, events.y, events.t, events.p):
-        replies.write(column.data)
-    replies.flush()
+    request = Request(question["start_us"], question["duration_us"], sensor, question["max_events"])
+    with open_recording_file(path, allowed) as file:
+        return read_here(path_of(file), request)
 
 
-def _write(replies: BinaryIO, reply: dict[str, Any]) -> None:
-    replies.write(json.dumps(reply).encode() + b"\n")
-    replies.flush()
+def _simulated(path: Path, allowed: Allowed, question: dict[str, Any]) -> Events:
+    from edge.events.from_video import simulate_here
+    from edge.events.simulate import SimulatorSettings
 
-
-def _limit_time() -> None:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + _MAX_SECONDS, hard))
+    request = Request(question["start_us"], question["duration_us"])
+    return simulate_here(path, request, SimulatorSettings(**question["settings"]), question["seed"], allowed)

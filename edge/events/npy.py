@@ -9,7 +9,7 @@ import numpy as np
 from common.errors import EventFormatError
 from edge.events.npy_header import read_npy_header
 from edge.events.pickled import read_pickled_dict
-from edge.events.reading import DEFAULT_SENSOR, MAX_EVENTS, Request, events_from_columns
+from edge.events.reading import DEFAULT_SENSOR, MAX_EVENTS, Request, check_sensor, dtype_words, events_from_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def read(path: Path, request: Request) -> Events:
         raise EventFormatError(f"{path.stat().st_size:,} bytes are too many for this format; convert it to DSEC h5")
     with path.open("rb") as file:
         _check_header(file)
-        columns = read_pickled_dict(file.read())
+        columns = read_pickled_dict(file)
     return request.cut(events_from_columns(columns, request.sensor or _own_sensor(columns)))
 
 
@@ -51,12 +51,13 @@ def _check_header(file: BinaryIO) -> None:
     shape, dtype = read_npy_header(file)
     if dtype != np.dtype(object) or shape != ():
         raise EventFormatError(
-            f"the file is an array of {dtype} {list(shape)}; EventGPT's recordings are a dict of x, y, t, p"
+            f"the file is an array of {dtype_words(dtype)} with {len(shape)} dimensions; "
+            "EventGPT's recordings are a dict of x, y, t, p"
         )
 
 
 def _own_sensor(columns: dict[str, Any]) -> tuple[int, int]:
     width, height = columns.get("width"), columns.get("height")
     if isinstance(width, int) and isinstance(height, int):
-        return width, height
+        return check_sensor(width, height)
     return DEFAULT_SENSOR

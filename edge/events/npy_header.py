@@ -22,7 +22,7 @@ def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         else:
             shape, _, dtype = npy_format.read_array_header_2_0(file)
     except Exception as error:  # numpy reads it with Python's tokenizer and parser, whose errors are of many kinds
-        raise EventFormatError(f"the .npy header is damaged ({error}); copy the file again") from error
-    if any(side < 0 for side in shape):
-        raise EventFormatError(f"the .npy header names an impossible shape {list(shape)}; copy the file again")
+        raise EventFormatError("the .npy header is damaged; copy the file again") from error
+    if any(not 0 <= side < 2**62 for side in shape):
+        raise EventFormatError("the .npy header names an impossible shape; copy the file again")
     return shape, dtype

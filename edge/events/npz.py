@@ -9,7 +9,7 @@ import numpy as np
 
 from common.errors import EventFormatError
 from edge.events.npy_header import read_npy_header
-from edge.events.reading import DEFAULT_SENSOR, Request, check_count, events_from_columns
+from edge.events.reading import DEFAULT_SENSOR, Request, check_count, check_sensor, dtype_words, events_from_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +40,11 @@ def read(path: Path, request: Request) -> Events:
     except EventFormatError:
         raise
     except Exception as error:  # zipfile and zlib meet damage with errors of many kinds, UnicodeDecodeError among them
-        raise EventFormatError(f"the archive is truncated or damaged ({error}); copy the file again") from error
+        raise EventFormatError("the archive is truncated or damaged; copy the file again") from error
     if records.dtype.names is None:
-        raise EventFormatError(f"'{_KEY}' holds {records.dtype}; a structured array of x, y, t, p is needed")
+        raise EventFormatError(
+            f"'{_KEY}' holds {dtype_words(records.dtype)}; a structured array of x, y, t, p is needed"
+        )
     columns = {name: records[name] for name in records.dtype.names}
     return request.cut(events_from_columns(columns, sensor))
 
@@ -61,14 +63,13 @@ def _own_sensor(archive: zipfile.ZipFile) -> tuple[int, int]:
     sensor = _member(archive, _SENSOR_KEY)
     if sensor.shape != (2,) or sensor.dtype.kind not in "iu":
         raise EventFormatError(f"'{_SENSOR_KEY}' must be [width, height]; copy the file again")
-    return int(sensor[0]), int(sensor[1])
+    return check_sensor(int(sensor[0]), int(sensor[1]))
 
 
 def _member(archive: zipfile.ZipFile, key: str) -> NDArray[Any]:
     """One array of the archive, 1-dimensional, read after its declared size has been checked."""
     if f"{key}.npy" not in archive.namelist():
-        found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:10]) or "nothing"
-        raise EventFormatError(f"array '{key}' is missing (found: {found}); this is not an N-ImageNet file")
+        raise EventFormatError(f"array '{key}' is missing; this is not an N-ImageNet file")
     info = archive.getinfo(f"{key}.npy")
     if info.file_size > _MAX_RATIO * info.compress_size + 65_536:
         raise EventFormatError(f"'{key}' would unpack to {info.file_size:,} bytes: a zip bomb; refused")
@@ -86,5 +87,7 @@ def _check(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if dtype.hasobject:
         raise EventFormatError(f"'{key}' holds Python objects, which can run code; refused, nothing was run")
     if len(shape) != 1 or not 0 < dtype.itemsize <= _MAX_ITEM:
-        raise EventFormatError(f"'{key}' has shape {list(shape)} of {dtype}; one record an event is needed")
+        raise EventFormatError(
+            f"'{key}' holds {dtype_words(dtype)} in {len(shape)} dimensions; one record an event is needed"
+        )
     check_count(shape[0])

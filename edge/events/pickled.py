@@ -4,21 +4,28 @@ A pickle is a program. `pickle` runs it, and so can be made to run anything. Her
 just the steps that a dict of arrays needs, with stand-ins where numpy's functions would be called. It has no
 means to import or to call: an opcode or a name that isn't part of a plain array is refused, and nothing of
 the file has been run. The standard library's `pickletools.genops` splits the bytes into opcodes.
+
+Values of the file are never formatted, compared with each other or walked through: lists that name each other would
+take for ever. Their types are looked at, and the sizes of those that are as they must be.
 """
 
 from __future__ import annotations
 
+import io
 import math
+import os
 import pickletools
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from common.errors import EventFormatError
 
 _MAX_STEPS = 10_000  # a dict of four arrays takes about 150
+_MAX_LINE = 1_024  # bytes of a name
+_MAX_DIMENSIONS, _MAX_SIDE = 32, 2**62
 _DTYPE = re.compile(r"b1|[ui][1248]|f[248]|O8")
 _RECONSTRUCT, _NDARRAY, _DTYPE_CLASS = "_reconstruct", "ndarray", "dtype"
 _NAMES = {
@@ -62,21 +69,41 @@ class _Mark:
     """Marks a place on the stack."""
 
 
-def read_pickled_dict(data: bytes) -> dict[str, Any]:
+def read_pickled_dict(data: bytes | BinaryIO) -> dict[str, Any]:
     """The dict in a pickled 0-d object array, as `numpy.save` writes one: arrays and numbers by name.
 
     Raises:
         EventFormatError: the pickle is damaged, or holds or does anything else.
     """
     machine = _Machine()
+    source = _Bounded(io.BytesIO(data) if isinstance(data, bytes) else data)
     try:
-        for steps, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        for steps, (opcode, argument, _) in enumerate(pickletools.genops(source)):  # type: ignore[arg-type]
             if steps > _MAX_STEPS:
                 raise EventFormatError("the pickle is far longer than a dict of four arrays; it may be hostile")
             machine.step(opcode.name, argument)
-    except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        raise EventFormatError(f"the pickle is truncated or damaged ({error}); copy the file again") from error
+    except (ValueError, IndexError, KeyError, OverflowError) as error:
+        raise EventFormatError("the pickle is truncated or damaged; copy the file again") from error
     return machine.result()
+
+
+class _Bounded:
+    """A file as `genops` reads it: a length that the file names and doesn't have takes no memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        at = file.tell()
+        self._end = file.seek(0, os.SEEK_END)
+        file.seek(at)
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(min(size, self._end - self._file.tell()))
+
+    def readline(self) -> bytes:
+        return self._file.readline(_MAX_LINE)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 class _Machine:
@@ -168,12 +195,13 @@ class _Machine:
 
     def stack_global(self, _: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
-        self._push_name(f"{module} {name}")
+        known = isinstance(name, str) and isinstance(module, str) and len(name) + len(module) < _MAX_LINE
+        self._push_name(f"{module} {name}" if known else "")
 
     def _push_name(self, name: str) -> None:
         if name not in _NAMES:
             raise EventFormatError(
-                f"the pickle asks for '{name[:80].replace(' ', '.')}', which is no part of a numpy array: "
+                "the pickle asks for something that is no part of a numpy array: "
                 "the file may be hostile; it was refused and nothing was run"
             )
         self._stack.append(_Name(_NAMES[name]))
@@ -237,7 +265,7 @@ def _is_empty_array(arguments: Any) -> bool:
 
 def _dtype_code(code: Any) -> str:
     if not isinstance(code, str) or not _DTYPE.fullmatch(code):
-        raise EventFormatError(f"the pickle holds an array of dtype {str(code)[:40]!r}; only numbers are accepted")
+        raise EventFormatError("the pickle holds an array of another dtype; only numbers are accepted")
     return code
 
 
@@ -254,7 +282,8 @@ def _array_value(state: Any) -> Any:
     if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
         raise EventFormatError("the pickle holds a damaged array; copy the file again")
     _, shape, dtype, fortran, contents = state
-    if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape):
+    known = isinstance(shape, tuple) and len(shape) <= _MAX_DIMENSIONS
+    if not known or not all(type(side) is int and 0 <= side < _MAX_SIDE for side in shape):
         raise EventFormatError("the pickle holds an array of an impossible shape; copy the file again")
     if dtype.code == "O8":
         if shape != () or not isinstance(contents, list) or len(contents) != 1:

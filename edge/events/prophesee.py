@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from common.errors import EventFormatError
-from edge.events.reading import Request, check_count, events_from_columns
+from edge.events.reading import Request, check_count, check_sensor, events_from_columns
 from edge.events.types import check_order
 
 if TYPE_CHECKING:
@@ -74,13 +74,14 @@ def read(path: Path, request: Request) -> Events:
         sensor = request.sensor or header.sensor
         if sensor is None:
             raise EventFormatError("the header names no sensor size; give it (sensor=(width, height))")
+        check_sensor(*sensor)
         file.seek(header.size)
         if header.encoding == "EVT2":
             blocks = _decode_evt2(file)
         elif header.encoding == "EVT3":
             blocks = _decode_evt3(file, sensor)
         else:
-            raise EventFormatError(f"encoding '{header.encoding}' is not supported; convert it to EVT3 or EVT2")
+            raise EventFormatError("this encoding of Prophesee's is not supported; convert it to EVT3 or EVT2")
         return _gather(blocks, request, sensor)
 
 
@@ -177,7 +178,7 @@ def _decode_evt3(file: BinaryIO, sensor: tuple[int, int]) -> Iterator[_Columns]:
             yield _Columns(events.x, events.y, events.t.astype(np.int64), events.p)
         decoder.finish()
     except (OSError, ValueError, RuntimeError) as error:
-        raise EventFormatError(f"the EVT3 words are truncated or damaged ({error}); copy it again") from error
+        raise EventFormatError("the EVT3 words are truncated or damaged; copy it again") from error
 
 
 def _gather(blocks: Iterable[_Columns], request: Request, sensor: tuple[int, int]) -> Events:
@@ -188,11 +189,12 @@ def _gather(blocks: Iterable[_Columns], request: Request, sensor: tuple[int, int
         raise EventFormatError("the recording holds no events; record again, or choose another file")
     origin = int(block.t[0])
     begin, end = request.bounds(origin)
-    kept, count = [block.between(begin, end)], 0
+    kept = [block.between(begin, end)]
+    count = len(kept[0].t)
     while int(block.t[-1]) < end and (following := next(filled, None)) is not None:
         block = following
         kept.append(block.between(begin, end))
         count += len(kept[-1].t)
-        check_count(count)
+        check_count(count, request.max_events)
     columns = {name: np.concatenate([getattr(part, name) for part in kept]) for name in _Columns._fields}
-    return request.check(events_from_columns(columns, sensor), int(block.t[-1]) - origin)
+    return request.check(events_from_columns(columns, sensor))

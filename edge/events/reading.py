@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common.errors import EventFormatError
-from edge.events.types import Events
+from edge.events.types import MAX_SENSOR_SIDE, Events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,11 +28,13 @@ class Request:
         start_us: begin of the window, relative to the recording's begin.
         duration_us: length of the window; None for all the rest.
         sensor: (width, height), overriding what the file says or doesn't say.
+        max_events: how many a window may have.
     """
 
     start_us: int = 0
     duration_us: int | None = None
     sensor: tuple[int, int] | None = None
+    max_events: int = MAX_EVENTS
 
     def __post_init__(self) -> None:
         if not 0 <= self.start_us < 2**62:
@@ -61,28 +63,44 @@ class Request:
         if self.whole:
             return events
         begin, end = self.bounds(int(events.t[0]))
-        return self.check(events.window(begin, end - begin), events.duration_us)
+        return self.check(events.window(begin, end - begin))
 
-    def check(self, window: Events, recorded_us: int) -> Events:
+    def check(self, window: Events) -> Events:
         """`window` itself, unless it is empty."""
         if len(window) > 0:
             return window
         end = "its end" if self.duration_us is None else f"{self.start_us + self.duration_us:,} us"
         raise EventFormatError(
-            f"there are no events from {self.start_us:,} us to {end}; "
-            f"the recording covers {recorded_us:,} us: choose a window inside it"
+            f"there are no events from {self.start_us:,} us to {end}: choose a window inside the recording "
+            "(`eventspec-edge events inspect` tells its length)"
         )
 
 
-def check_count(count: int) -> None:
+def dtype_words(dtype: np.dtype[Any]) -> str:
+    """What a dtype is, for messages: names that a file gave to its fields aren't part of it."""
+    if dtype.names is not None or dtype.subdtype is not None:
+        return "records"
+    return (
+        dtype.name if dtype.kind in "biufcmM" else {"O": "objects", "U": "text", "S": "text"}.get(dtype.kind, "bytes")
+    )
+
+
+def check_sensor(width: int, height: int) -> tuple[int, int]:
+    """(width, height) as a file names it. Raises EventFormatError if no sensor is like that."""
+    if not (0 < width <= MAX_SENSOR_SIDE and 0 < height <= MAX_SENSOR_SIDE):
+        raise EventFormatError(f"the file names a sensor that can't be; sides are 1 to {MAX_SENSOR_SIDE:,}")
+    return width, height
+
+
+def check_count(count: int, most: int = MAX_EVENTS) -> None:
     """Refuse more events than fit in memory.
 
     Raises:
-        EventFormatError: more than `MAX_EVENTS`.
+        EventFormatError: more than `most`.
     """
-    if count > MAX_EVENTS:
+    if count > most:
         raise EventFormatError(
-            f"{count:,} events are more than the {MAX_EVENTS:,} that can be held at once; "
+            f"{count:,} events are more than the {most:,} that can be held at once; "
             "choose a shorter window (start_us, duration_us)"
         )
 
@@ -95,8 +113,7 @@ def events_from_columns(columns: Mapping[str, Any], sensor: tuple[int, int]) -> 
     """
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
-        found = ", ".join(sorted(str(name) for name in columns)[:10]) or "nothing"
-        raise EventFormatError(f"column '{missing[0]}' is missing (found: {found}); events need x, y, t and p")
+        raise EventFormatError(f"column '{missing[0]}' is missing; events need x, y, t and p")
     for name in _COLUMNS:
         _check_column(name, columns[name])
     lengths = {name: len(columns[name]) for name in _COLUMNS}
@@ -122,7 +139,7 @@ def _check_column(name: str, column: Any) -> None:
         raise EventFormatError(f"column '{name}' has shape {list(column.shape)}; one value per event is needed")
     if column.dtype.kind not in "iub":
         unit = " of microseconds" if name == "t" else ""
-        raise EventFormatError(f"column '{name}' is {column.dtype}; convert it to integers{unit}")
+        raise EventFormatError(f"column '{name}' holds {dtype_words(column.dtype)}; convert it to integers{unit}")
 
 
 def _cast(name: str, column: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
@@ -131,7 +148,7 @@ def _cast(name: str, column: NDArray[Any], dtype: type[np.integer[Any]]) -> NDAr
         limits = np.iinfo(dtype)
         if low < limits.min or high > limits.max:
             raise EventFormatError(
-                f"column '{name}' runs from {low:,} to {high:,}, outside {limits.min} to {limits.max:,}; "
+                f"column '{name}' has values outside {limits.min} to {limits.max:,}; "
                 "the file is damaged, or not of this format"
             )
     return np.ascontiguousarray(column, dtype=dtype)

@@ -122,8 +122,7 @@ def check_order(t: NDArray[np.int64]) -> None:
     if later.any():
         at = int(np.argmax(later)) + 1
         raise EventFormatError(
-            f"timestamps are not sorted: event {at:,} at {int(t[at]):,} us comes after "
-            f"{int(t[at - 1]):,} us; sort the recording by time"
+            f"timestamps are not sorted: event {at:,} is earlier than the one before it; sort the recording by time"
         )
 
 
@@ -132,12 +131,12 @@ def _check_inside(events: Events) -> None:
         return
     at = int(np.argmax((events.x >= events.width) | (events.y >= events.height)))
     raise EventFormatError(
-        f"event {at:,} at (x={events.x[at]}, y={events.y[at]}) lies outside the "
-        f"{events.width}x{events.height} sensor; check the sensor size, or drop such events"
+        f"event {at:,} lies outside the {events.width}x{events.height} sensor; "
+        "check the sensor size, or drop such events"
     )
 
 
 def _check_polarity(p: NDArray[np.uint8]) -> None:
     if int(p.max()) > 1:
         at = int(np.argmax(p > 1))
-        raise EventFormatError(f"event {at:,} has polarity {p[at]}; only 0 (darker) and 1 (brighter) are known")
+        raise EventFormatError(f"event {at:,} has another polarity than 0 (darker) and 1 (brighter)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -149,7 +150,8 @@ def events_raw(data: bytes) -> None:
 
 def matroska(data: bytes) -> None:
     """The outermost element of a Matroska file."""
-    assert missing_bytes(_file.fill(data)) >= 0
+    data = data[:_MAX_FILE]
+    assert missing_bytes(io.BytesIO(data), len(data)) >= 0
 
 
 def token_file(data: bytes) -> None:

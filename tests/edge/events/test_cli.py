@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from common.errors import EventFormatError, VideoFormatError
+from common.errors import EventFormatError
 from edge.events import EventSimulator, SimulatorSettings, concatenate, events_from_video, load_events, save_events
 from edge.events_cli import app
 from edge.video import read_frames, write_video
@@ -71,5 +71,5 @@ def test_clips_that_give_no_events(tmp_path: Path) -> None:
     with pytest.raises(EventFormatError, match=r"still\.mp4: nothing changes here"):
         events_from_video(tmp_path / "still.mp4", settings=SimulatorSettings(noise_hz=0))
     (tmp_path / "broken.mp4").write_bytes(b"no clip")
-    with pytest.raises(VideoFormatError, match=r"broken\.mp4"):
+    with pytest.raises(EventFormatError, match=r"broken\.mp4"):
         events_from_video(tmp_path / "broken.mp4")

@@ -68,11 +68,11 @@ def test_the_protocols_of_numpy_save_are_read(tmp_path: Path, protocol: int) -> 
     np.testing.assert_array_equal(load_events(path).t, columns["t"])
 
 
-@pytest.mark.parametrize(("protocol", "name"), [(2, "_codecs.encode"), (5, "numpy._core.numeric._frombuffer")])
-def test_other_protocols_are_refused_by_name(tmp_path: Path, protocol: int, name: str) -> None:
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_other_protocols_are_refused(tmp_path: Path, protocol: int) -> None:
     """numpy.save has never written 5, and not 2 since Python 2; both need more functions than arrays do."""
     contents = pickle.dumps(np.array(columns_of(), dtype=object), protocol=protocol)
-    with pytest.raises(EventFormatError, match=f"'{name}', which is no part of a numpy array"):
+    with pytest.raises(EventFormatError, match="something that is no part of a numpy array"):
         load_events(write_pickle(tmp_path / "events.npy", contents))
 
 
@@ -221,7 +221,7 @@ class Claim:
     ("shape", "dtype", "message"),
     [
         ((2**40,), "u1", "size and contents disagree"),
-        ((2**62, 4), "u8", "size and contents disagree"),
+        ((2**62, 4), "u8", "impossible shape"),
         ((-1,), "u1", "impossible shape"),
         ((16,), "O8", "array of objects"),
         ((16,), "V1", "only numbers are accepted"),
@@ -254,12 +254,12 @@ def test_damaged_pickles_never_raise_anything_else(data: st.DataObject) -> None:
     [
         ({"t": np.array([5, 3])}, "not sorted"),
         ({"x": np.array([0, 640])}, "outside the 640x480 sensor"),
-        ({"x": np.array([0, -1])}, "'x' runs from -1"),
-        ({"y": np.array([0, 70_000])}, "'y' runs from 0 to 70,000"),
-        ({"t": np.array([0, 2**63], np.uint64)}, "'t' runs from 0"),
-        ({"p": np.array([-1, 1])}, "'p' runs from -1"),
-        ({"p": np.array([2, 1])}, "polarity 2"),
-        ({"t": np.array([0.0, 1.0])}, "'t' is float64; convert it to integers of microseconds"),
+        ({"x": np.array([0, -1])}, "'x' has values outside 0 to 65,535"),
+        ({"y": np.array([0, 70_000])}, "'y' has values outside 0 to 65,535"),
+        ({"t": np.array([0, 2**63], np.uint64)}, "'t' has values outside"),
+        ({"p": np.array([-1, 1])}, "'p' has values outside 0 to 255"),
+        ({"p": np.array([2, 1])}, "event 0 has another polarity"),
+        ({"t": np.array([0.0, 1.0])}, "'t' holds float64; convert it to integers of microseconds"),
         ({"x": np.array([1, 2, 3])}, "different lengths"),
         ({"x": np.array([[1], [2]])}, "shape"),
         ({"x": [1, 2]}, "'x' is a list"),
@@ -273,12 +273,12 @@ def test_contents_that_make_no_sense(tmp_path: Path, change: dict[str, Any], mes
 
 def test_other_contents(tmp_path: Path) -> None:
     renamed = {"xs": np.arange(2), "y": np.arange(2), "t": np.arange(2), "p": np.arange(2)}
-    with pytest.raises(EventFormatError, match=r"'x' is missing \(found: p, t, xs, y\)"):
+    with pytest.raises(EventFormatError, match=r"'x' is missing; events need"):
         load_events(write_dict(tmp_path / "keys.npy", renamed))
     with pytest.raises(EventFormatError, match="no dict"):
         load_events(write_dict(tmp_path / "text.npy", "hello"))
     np.save(tmp_path / "plain.npy", np.zeros((5, 4)))
-    with pytest.raises(EventFormatError, match=r"array of float64 \[5, 4\]"):
+    with pytest.raises(EventFormatError, match="array of float64 with 2 dimensions"):
         load_events(tmp_path / "plain.npy")
     empty = {name: np.zeros(0, np.int64) for name in "xytp"}
     with pytest.raises(EventFormatError, match="holds no events"):
