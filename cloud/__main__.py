@@ -26,6 +26,7 @@ from common.daemon_options import (
     TlsKeyOption,
     VerboseOption,
 )
+from common.extras import CLOUD, need
 from common.logs import set_up
 from common.settings import load_settings
 
@@ -34,11 +35,6 @@ app.add_typer(token_app, name="token")
 app.command()(certs)
 app.command()(drain)
 app.command()(doctor)
-
-
-@app.callback()
-def _root() -> None:
-    """The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer."""
 
 
 @app.command()
@@ -133,6 +129,7 @@ def serve(
     flags.pop("config"), flags.pop("verbose")
     settings = load_settings(CloudSettings, "cloud", file=config, environment=os.environ, flags=flags)
     set_up(settings.log_format, verbose=verbose)
+    need(CLOUD, "eventspec-cloud")
     # the engine is a process of its own, started while gRPC runs; it inherits nothing of it
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     import uvloop

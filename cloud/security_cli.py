@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from common.cli import make_app, say
+from common.cli import make_group, say
 
 if TYPE_CHECKING:
     from common.access import TokenEntry
 
-token_app = make_app("Tokens for edges: make new ones, list them, take them back. A daemon follows the file by itself.")
+token_app = make_group("Tokens for edges: make new ones, list them, take them back. A daemon follows the file.")
 
 _FILE = Annotated[Path, typer.Option(help="The daemon's token file; made if it isn't there.")]
 

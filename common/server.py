@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 from collections.abc import Mapping
@@ -179,7 +180,8 @@ async def run_daemon(daemon: Daemon, name: str) -> None:
             await asyncio.gather(starting, return_exceptions=True)
             return
         await starting
-        print(f"{name} ready on {daemon.address}", flush=True)
+        with contextlib.suppress(OSError):  # nobody need be there to read it
+            print(f"{name} ready on {daemon.address}", flush=True)
         await stopping
     finally:
         stopping.cancel()

@@ -126,7 +126,7 @@ def check_address(name: str, address: str) -> None:
     if address.startswith("unix:"):
         return
     host, _, port = address.rpartition(":")
-    ok = bool(host) and port.isdigit() and int(port) < 65536
+    ok = bool(host) and port.isascii() and port.isdigit() and int(port) < 65536
     require(ok, f"{name} must be HOST:PORT, for example 127.0.0.1:50051, not {address!r}")
 
 

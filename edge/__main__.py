@@ -21,6 +21,7 @@ from common.daemon_options import (
     TlsKeyOption,
     VerboseOption,
 )
+from common.extras import EDGE, need
 from common.logs import set_up
 from edge.asking_cli import ask, status, watch
 from edge.doctor_cli import doctor
@@ -173,6 +174,7 @@ def serve(
 
     settings = load_settings(EdgeSettings, "edge", file=config, environment=os.environ, flags=flags)
     set_up(settings.log_format, verbose=verbose)
+    need(EDGE, "eventspec-edge")
     import uvloop
 
     from common.ending import end_process

@@ -14,10 +14,10 @@ from benchmarks.link.opening import open_link
 from benchmarks.link.presets import PRESETS
 from benchmarks.link.profile import LinkProfile
 from benchmarks.link.running import check_forward, forwarded, run_behind
-from common.cli import make_app
+from common.cli import make_group
 from common.errors import SettingsError
 
-app = make_app("Emulated links between an edge and a cloud: what they give, and running a command behind one.")
+app = make_group("Emulated links between an edge and a cloud: what they give, and running a command behind one.")
 
 
 @app.command()

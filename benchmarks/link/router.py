@@ -26,13 +26,13 @@ from benchmarks.link.netem import netem_arguments, run_tool, unsupported
 from benchmarks.link.packets import Direction, make_queue
 from benchmarks.link.profile import LinkProfile
 from benchmarks.link.pump import Way, pump
-from common.cli import make_app, run_app
+from common.cli import make_group, run_app
 from common.errors import SettingsError
 
 _TABLES = {Direction.UP: 10101, Direction.DOWN: 10102}  # also the rules' preference
 _DEVICES = {Direction.UP: "ta", Direction.DOWN: "tb"}
 
-app = make_app("Routes between an edge's network and a cloud's, over an emulated link.")
+app = make_group("Routes between an edge's network and a cloud's, over an emulated link.")
 
 
 def find_interface(where: str) -> str:

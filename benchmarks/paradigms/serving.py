@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from common.cli import make_app, run_app
+from common.cli import make_group, run_app
 
-app = make_app("Processes of the benchmarks' baselines.")
+app = make_group("Processes of the benchmarks' baselines.")
 Listen = Annotated[str, typer.Option(help="Where to listen: HOST:PORT, or unix:PATH.")]
 
 

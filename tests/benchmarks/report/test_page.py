@@ -146,8 +146,8 @@ def test_every_picture_has_words_for_those_who_do_not_see_it(whole: Contents) ->
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "from benchmarks.report.command import report; from common.cli import make_app, run_app; "
-    code += "app = make_app('x'); app.command()(report); run_app(app, 'eventspec-bench')"
+    code = "from benchmarks.report.command import report; from common.cli import make_group, run_app; "
+    code += "app = make_group('x'); app.command()(report); run_app(app, 'eventspec-bench')"
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=90)
 
 
