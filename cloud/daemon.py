@@ -11,6 +11,7 @@ from cloud.service import SpeculationService
 from cloud.streams import StreamTable
 from common.access import Scope
 from common.codec import SERVICE
+from common.connection_limits import ConnectionLimits
 from common.errors import EngineDeadError
 from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
@@ -38,7 +39,7 @@ class CloudDaemon:
             on_alive=lambda _: self._tell_readiness(),
         )
         self._server = DaemonServer(
-            SERVICE, settings.max_message_bytes, settings.security, _SCOPES, settings.connections
+            SERVICE, settings.max_message_bytes, settings.security, _SCOPES, ConnectionLimits.of(settings.connections)
         )
         self._spans = open_spans(settings.otel, "eventspec-cloud")
         self._service = SpeculationService(self._engine, self._streams, settings, self._server.door, self._spans)

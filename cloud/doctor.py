@@ -14,6 +14,7 @@ from common.doctor_checks import (
     machine,
     memory_bytes,
     model_folder,
+    open_files,
     open_to_strangers,
     port,
     token_book,
@@ -31,6 +32,7 @@ def examine(settings: CloudSettings) -> Iterator[Check]:
     yield from examined(
         [
             ("machine", machine),
+            ("open files", partial(open_files, settings.connections)),
             ("torch", partial(torch_build, settings)),
             ("target", partial(model_folder, "target", folder, _TARGETS, settings)),
             ("tokenizer", partial(_tokenizer, folder)),

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from common import descriptors
 from common.doctor import Check, failure, ok, warning
 from common.security import SYSTEM, TlsFiles
 from common.settings import ModelSettings
@@ -31,6 +32,17 @@ def machine() -> Iterator[Check]:
         yield warning("machine", found, "one core does models and network in turns: give it two")
     else:
         yield ok("machine", found)
+
+
+def open_files(connections: int = 1_024) -> Iterator[Check]:
+    """Whether the limit of open files, which a daemon raises by itself, is enough for its connections."""
+    soft, hard = descriptors.limits()
+    found = f"{soft:,}, which a daemon raises to {min(hard, descriptors.WANTED):,}" if soft < hard else f"{soft:,}"
+    if hard < descriptors.needed(connections):
+        need = f"{connections:,} connections need {descriptors.needed(connections):,}"
+        yield warning("open files", f"{found}; {need}", "raise it: LimitNOFILE= of a service, --ulimit of a container")
+    else:
+        yield ok("open files", found)
 
 
 def memory_bytes() -> int:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote
@@ -20,7 +20,6 @@ import grpc.aio
 
 from common.access import Scope, TokenBook, bearer_token, require_scope
 from common.errors import AccessError, AuthenticationError
-from common.rpc import abort
 from common.standing import Standing
 
 log = logging.getLogger("eventspec.access")
@@ -73,10 +72,6 @@ class Door:
     def has_tokens(self) -> bool:
         """True if callers must show a token."""
         return self._book is not None
-
-    def interceptors(self) -> tuple[grpc.aio.ServerInterceptor, ...]:
-        """What a server must ask before each call."""
-        return (_DoorKeeper(self),) if self._book is not None else ()
 
     def check(self, method: str, metadata: Metadata) -> None:
         """Raise AccessError unless a call's token is for its method."""
@@ -140,38 +135,3 @@ def _certified_name(context: grpc.aio.ServicerContext[Any, Any]) -> str:
             if value:
                 return str(value, "utf-8", "replace")
     raise AuthenticationError("the client's certificate names nobody: give it a common name")
-
-
-class _DoorKeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    def __init__(self, door: Door) -> None:
-        self._door = door
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        try:
-            metadata = cast("Metadata", handler_call_details.invocation_metadata or ())
-            self._door.check(str(handler_call_details.method), metadata)
-        except AccessError as error:
-            return _refusing(self._door, await continuation(handler_call_details), error)
-        return await continuation(handler_call_details)
-
-
-def _refusing(door: Door, handler: grpc.RpcMethodHandler[Any, Any] | None, error: AccessError) -> Any:
-    """A handler of the same kind that ends every call; the refused one reads nothing of what is sent."""
-    if handler is None:
-        return None
-
-    async def refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        await door.hold()
-        await abort(context, error)
-
-    if handler.request_streaming:
-        if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(refuse)
-        return grpc.stream_unary_rpc_method_handler(refuse)
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(refuse)
-    return grpc.unary_unary_rpc_method_handler(refuse)

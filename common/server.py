@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from common import descriptors
 from common.access import Scope
+from common.call_guard import CallGuard
+from common.connection_limits import ConnectionLimits
+from common.connection_warden import ConnectionWarden
 from common.door import Door
 from common.errors import SettingsError
+from common.health import HealthService
 from common.loading_gate import LoadingGate
 from common.rpc import channel_options
 from common.security import Security, TlsFiles
 from common.tls import server_credentials
 
+log = logging.getLogger("eventspec")
+
 LIVENESS, READINESS = "liveness", "readiness"  # names for the health service
-_STREAMS = 512  # of one connection
+_STREAMS = 256  # of one connection
+_HANDSHAKE_MS = 10_000
 HEALTH = {f"/{health.SERVICE_NAME}/{method}": None for method in ("Check", "Watch", "List")}
 
 
@@ -36,7 +46,7 @@ class DaemonServer:
         max_message_bytes: int,
         security: Security | None = None,
         scopes: Mapping[str, Scope] | None = None,
-        connections: int = 1024,
+        connections: ConnectionLimits | None = None,
     ) -> None:
         """Prepare.
 
@@ -44,7 +54,7 @@ class DaemonServer:
             service: full name of the service.
             max_message_bytes: largest message that is taken.
             security: who may reach it, and how. None: anybody on this machine.
-            connections: at a time; more are closed as they come.
+            connections: how many there may be, and for how long.
             scopes: the scope that a call of each method must have, by the method's name; others need `Scope.INFO`.
 
         Raises:
@@ -52,16 +62,21 @@ class DaemonServer:
         """
         self._service = service
         self._security = security or Security()
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService()
         self._ready = True
         self._serving = False
         self._gate = LoadingGate(service)
-        self._telling: asyncio.Task[None] | None = None
+        self._warden = ConnectionWarden(limits := _within(connections or ConnectionLimits()))
         paths = {f"/{service}/{method}": scope for method, scope in (scopes or {}).items()}
         self.door = Door({**HEALTH, **paths}, self._security.tokens, certificates=bool(self._security.tls.ca))
-        limits = [("grpc.max_allowed_incoming_connections", connections), ("grpc.max_concurrent_streams", _STREAMS)]
-        options = [*channel_options(max_message_bytes), *limits]
-        self._server = grpc.aio.server(interceptors=self.door.interceptors(), options=options)
+        options = [
+            *channel_options(max_message_bytes),
+            ("grpc.max_allowed_incoming_connections", descriptors.taken(limits.total)),
+            ("grpc.max_concurrent_streams", _STREAMS),
+            ("grpc.max_connection_idle_ms", round(limits.idle_s * 1e3)),
+            ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ]
+        self._server = grpc.aio.server(interceptors=[CallGuard(self.door, self._warden)], options=options)
 
     async def listen(self, listen: str, local: str = "") -> str:
         """Take the address, before anything is loaded; returns it, with the port that was chosen for port 0.
@@ -77,20 +92,24 @@ class DaemonServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (self._service, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        port = self._bind(listen, self._security.tls)
+        port = 0 if listen.startswith("unix:") else self._bind(listen, self._security.tls)
+        if not port:
+            self._bind(listen, TlsFiles())
         if local:
             self._bind(local, TlsFiles())
         self._security.warn(listen)
-        await self._tell(LIVENESS, True)
-        await self._tell_all(False)
+        self._health.tell(LIVENESS, True)
+        self._tell_all(False)
         await self._server.start()
+        if port:
+            self._warden.start(port)
         return listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
 
     async def serve(self, handlers: grpc.GenericRpcHandler) -> None:
         """All is loaded: answer the service's calls with these handlers."""
         self._gate.open(handlers)
         self._serving = True
-        await self._tell_all(self._ready)
+        self._tell_all(self._ready)
 
     async def start(self, handlers: grpc.GenericRpcHandler, listen: str, local: str = "") -> str:
         """`listen`, then `serve` at once: where there is nothing to load."""
@@ -115,20 +134,17 @@ class DaemonServer:
         if ready != self._ready:
             self._ready = ready
             if self._serving:
-                self._telling = asyncio.create_task(self._tell_all(ready))
+                self._tell_all(ready)
 
-    async def _tell_all(self, ready: bool) -> None:
+    def _tell_all(self, ready: bool) -> None:
         for name in ("", self._service, READINESS):
-            await self._tell(name, ready)
-
-    async def _tell(self, name: str, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse
-        await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
+            self._health.tell(name, ready)
 
     async def stop(self, grace_s: float) -> None:
         """Say that it isn't ready any more (it lives until it is gone), give running calls a moment, end them."""
         self._ready = False
-        await self._tell_all(False)
+        self._tell_all(False)
+        await self._warden.stop()
         await self._server.stop(grace_s)
 
 
@@ -143,6 +159,16 @@ def somebody_listens(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def _within(limits: ConnectionLimits) -> ConnectionLimits:
+    """The limits, or less of them where this process may not have that many descriptors."""
+    most = descriptors.raise_limit()
+    if descriptors.needed(limits.total) <= most:
+        return limits
+    total = descriptors.enough_for(most)
+    log.warning("the limit of open files allows %d connections: raise it (ulimit -n, LimitNOFILE)", total)
+    return replace(ConnectionLimits.of(total), idle_s=limits.idle_s)
 
 
 class Daemon(Protocol):

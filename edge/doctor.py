@@ -20,6 +20,7 @@ from common.doctor_checks import (
     certificates,
     machine,
     model_folder,
+    open_files,
     open_to_strangers,
     packages,
     port,
@@ -51,6 +52,7 @@ def examine(settings: EdgeSettings) -> Iterator[Check]:
     yield from examined(
         [
             ("machine", machine),
+            ("open files", open_files),
             ("torch", partial(torch_build, settings)),
             ("drafter", partial(model_folder, "drafter", folder, _DRAFTERS, settings)),
             ("adapter", partial(_adapter, settings)),

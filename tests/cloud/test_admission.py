@@ -257,25 +257,6 @@ async def _first(peer: object, message: object) -> object:
     return await peer.hear()  # type: ignore[attr-defined]
 
 
-async def test_connections_are_counted(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
-    async with serving(monkeypatch, connections=2) as served:
-        assert await served.works(clip)
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        channels = [grpc.aio.insecure_channel(served.daemon.address, options=options) for _ in range(2)]
-        for channel, expected in zip(channels, (True, False), strict=True):
-            async with asyncio.timeout(20):
-                call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
-                try:
-                    await call(codec.encode_info_request(), timeout=5)
-                    reached = True
-                except grpc.aio.AioRpcError:
-                    reached = False
-            assert reached is expected
-        for channel in channels:
-            await channel.close()
-        assert await served.works(clip, "session-2")
-
-
 def test_keys_and_values_have_a_limit() -> None:
     from cloud.config import EngineSettings
     from cloud.loading import load_engine
