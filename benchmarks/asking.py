@@ -27,8 +27,11 @@ def ask_clip(
     branches: int | None = None,
     watch: str = "",
     show: Callable[[AskEvent], None] | None = None,
+    reconnect_s: float = 0.0,
 ) -> Values:
     """The report of one answer, as `ask --json` prints it. `watch` names the clip if the daemon watches it already.
+
+    `reconnect_s`: how long a daemon that isn't there yet is waited for, in seconds.
 
     Raises:
         EventSpecError: there is no answer, and why.
@@ -47,7 +50,7 @@ def ask_clip(
         watch=watch,
     )
     report: Values | None = None
-    for event in ask_daemon(address, request):
+    for event in ask_daemon(address, request, reconnect_s=reconnect_s):
         if show is not None:
             show(event)
         if isinstance(event, Report):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
 import grpc
@@ -13,7 +13,7 @@ from common.errors import LinkError
 from common.reach import Reaching
 from common.rpc import channel_options, error_of_status, is_word
 from common.security import Reach
-from edge.reconnecting import LostDaemonError, NoDaemonError, reconnecting
+from edge.reconnecting import LostDaemonError, NoDaemonError, reconnecting, waiting
 
 _IN_CLEAR = Reach()
 
@@ -23,13 +23,14 @@ def ask_daemon(
 ) -> Iterator[AskEvent]:
     """The answer's events; the last one is its report.
 
-    A daemon that is lost is asked again for `reconnect_s` seconds, if the answer has a name (`answer_id`).
+    A daemon that isn't there yet, or is lost, is waited for, for `reconnect_s` seconds, and asked again; once something
+    of the answer has been heard, only if it has a name (`answer_id`).
 
     Raises:
         LinkError: no daemon at `address`.
         EventSpecError: what the daemon says is wrong.
     """
-    return reconnecting(lambda: _ask_once(address, ask, reach), reconnect_s if ask.answer_id else 0.0)
+    return reconnecting(lambda: _ask_once(address, ask, reach), reconnect_s, named=bool(ask.answer_id))
 
 
 def _ask_once(address: str, ask: AskRequest, reach: Reach) -> Iterator[AskEvent]:
@@ -38,13 +39,26 @@ def _ask_once(address: str, ask: AskRequest, reach: Reach) -> Iterator[AskEvent]
             yield codec.decode_ask_event(data)
 
 
-def watch_daemon(address: str, watch: WatchRequest, reach: Reach = _IN_CLEAR) -> Generator[WatchState, None, None]:
+def watch_daemon(
+    address: str,
+    watch: WatchRequest,
+    reach: Reach = _IN_CLEAR,
+    *,
+    wait_s: float = 0.0,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Generator[WatchState, None, None]:
     """How the watch comes on; it lasts until the generator is closed.
+
+    A daemon that isn't there yet is waited for, for `wait_s` seconds; `tell` hears that.
 
     Raises:
         LinkError: no daemon at `address`.
         EventSpecError: what the daemon says is wrong.
     """
+    return waiting(lambda: _watch_once(address, watch, reach), wait_s, tell)
+
+
+def _watch_once(address: str, watch: WatchRequest, reach: Reach) -> Iterator[WatchState]:
     with closing(_replies(address, "Watch", codec.encode_watch(watch), reach)) as replies:
         for data in replies:
             yield codec.decode_watch_state(data)
@@ -81,13 +95,16 @@ def _reaching(address: str, reach: Reach) -> Reaching:
 
 
 _UNREACHABLE = ("failed to connect", "connections to all backends", "DNS resolution failed", "errors resolving")
+_NOBODY_LISTENS = ("Connection refused", "No such file or directory", "Connection reset")
 
 
 def _explained(error: grpc.RpcError, address: str) -> Exception:
-    unreachable = (error.details() or "").startswith(_UNREACHABLE)
-    if error.code() is grpc.StatusCode.UNAVAILABLE and unreachable:
+    details = error.details() or ""
+    if error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_UNREACHABLE):
         return NoDaemonError(
-            f"no edge daemon answers at {address}: start one with `eventspec-edge serve` (one with TLS wants --edge-ca)"
+            f"no edge daemon answers at {address}",
+            "start one with `eventspec-edge serve` (one with TLS wants --edge-ca)",
+            may_come=any(words in details for words in _NOBODY_LISTENS),
         )
     known = error_of_status(error)
     if isinstance(known, LinkError) and not is_word(error):

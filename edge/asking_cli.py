@@ -18,6 +18,9 @@ EdgeCertOption = Annotated[str, typer.Option(help="A certificate of one's own, w
 EdgeKeyOption = Annotated[str, typer.Option(help="Its private key.")]
 TokenFileOption = Annotated[str, typer.Option(help="File with a token for the edge daemon.")]
 MaxTokensOption = Annotated[int, typer.Option(help="Longest answer, in tokens.")]
+ReconnectOption = Annotated[
+    float, typer.Option(help="Seconds to wait for the edge daemon if it isn't there yet, or is lost in the middle.")
+]
 WindowStartOption = Annotated[
     int, typer.Option(help="Start of the event window, microseconds from the recording's start.")
 ]
@@ -91,9 +94,7 @@ def ask(
             help="Name of the answer, 16 to 64 letters and digits: the same name goes on with it. [a new one]"
         ),
     ] = "",
-    reconnect_s: Annotated[
-        float, typer.Option(help="Seconds to ask again for if the edge daemon is lost in the middle.")
-    ] = 30.0,
+    reconnect_s: ReconnectOption = 30.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object with the answer and all figures.")
     ] = False,
@@ -119,6 +120,7 @@ def ask(
     _check_range("draft-length", draft_length, 2**31)
     _check_range("branches", branches or 0, 17)
     _check_range("window-start-us", window_start_us, 2**63)
+    _check_seconds("reconnect-s", reconnect_s)
     for text in (question, str(events or ""), str(video or "")):
         if not _is_unicode(text):
             raise PromptError(f"{text!a} isn't valid UTF-8: rename the file, or set the terminal to UTF-8")
@@ -174,6 +176,9 @@ def watch(
     mode: Annotated[ModeChoice, typer.Option(help="Who answers.")] = ModeChoice.stream_to_cloud,
     max_tokens: MaxTokensOption = 64,
     window_start_us: WindowStartOption = 0,
+    reconnect_s: Annotated[
+        float, typer.Option(help="Seconds to wait for the edge daemon if it isn't there yet.")
+    ] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
     edge_ca: EdgeCaOption = "",
     edge_cert: EdgeCertOption = "",
@@ -200,6 +205,7 @@ def watch(
 
     _check_range("max-tokens", max_tokens, 2**31)
     _check_range("window-start-us", window_start_us, 2**63)
+    _check_seconds("reconnect-s", reconnect_s)
     if not 0 < window_s <= 86_400 or not 0 <= stride_s <= window_s:
         raise PromptError("window-s must be positive, a day at most, and stride-s not more than that")
     if loop and not live:
@@ -220,14 +226,19 @@ def watch(
         if not as_json:
             say(f"> {question}")
         ask = AskRequest(question=question, mode=Mode(mode.value), max_tokens=max_tokens, watch=watch_id)
-        _run_ask(edge, ask, as_json, reach)
+        _run_ask(edge, ask, as_json, reach, reconnect_s)
 
-    run_watch(edge, request, questions or [], ask_about, reach)
+    run_watch(edge, request, questions or [], ask_about, reach, reconnect_s)
 
 
 def _check_range(name: str, value: int, limit: int) -> None:
     if not 0 <= value < limit:
         raise PromptError(f"{name} must be between 0 and {limit - 1}, not {value}")
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if not 0 <= value <= 86_400:  # False for nan, too
+        raise PromptError(f"{name} must be between 0 and 86400, not {value}")
 
 
 def _is_unicode(text: str) -> bool:

@@ -12,7 +12,7 @@ import grpc.aio
 from common import codec
 from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchState
 from common.door import Door
-from common.errors import CapacityError, EventSpecError
+from common.errors import CapacityError, EventSpecError, LinkError, NotReadyError
 from common.rpc import abort
 
 
@@ -71,7 +71,7 @@ class EdgeService:
                     standing.check()
                     yield codec.encode_ask_event(event)
         except EventSpecError as error:
-            await abort(context, error)
+            await abort(context, _for_asker(error))
         finally:
             self._running -= 1
 
@@ -84,9 +84,18 @@ class EdgeService:
                     standing.check()
                     yield codec.encode_watch_state(state)
         except EventSpecError as error:
-            await abort(context, error)
+            await abort(context, _for_asker(error))
 
     async def status(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """How the daemon is."""
         running = self._running + self._orphans()
         return codec.encode_status(EdgeStatus(self._drafter, self._cloud, self.cloud_reachable, running))
+
+
+def _for_asker(error: EventSpecError) -> EventSpecError:
+    """This daemon is ready; the one that isn't is the cloud, and the asker shall not take it for this one."""
+    return (
+        LinkError("the cloud is still loading its target: ask again later")
+        if isinstance(error, NotReadyError)
+        else error
+    )

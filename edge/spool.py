@@ -21,9 +21,10 @@ from typing import Any
 
 from common import codec
 from common.ask import AskRequest
-from common.errors import EventSpecError, SettingsError
+from common.errors import EventSpecError
 from common.failures import error_of, failure_of
 from common.types import Failure, FailureCode
+from edge.spool_folder import create, journals, opened, read_own
 
 VERSION = 1
 MAX_BYTES = 1 << 20  # of a journal
@@ -71,8 +72,7 @@ class Journal:
         """The question, and what is known already, safely on disk. May block: not for an event loop."""
         question = base64.b64encode(codec.encode_ask(ask)).decode()
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(self._path, flags, 0o600)
+            self._file = create(self._path)
         except OSError as error:
             self.trouble = error
             return
@@ -152,18 +152,12 @@ class Spool:
         """Open the folder; it is made if it is missing.
 
         Raises:
-            SettingsError: it can't be written.
+            SettingsError: it can't be used, is another user's, or others may write there.
         """
         self._folder = folder
         self._disk = disk
-        if folder is None:
-            return
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(f"the spool {folder} can't be made ({error.strerror}): name another folder") from error
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise SettingsError(f"the spool {folder} can't be written: change its owner, or name another folder")
+        if folder is not None:
+            opened(folder)
 
     def journal(self, answer_id: str, progress: Progress) -> Journal | None:
         """A journal for an answer; None if nothing is spooled."""
@@ -172,15 +166,18 @@ class Spool:
         return Journal(self._folder / f"{answer_id}{_SUFFIX}", progress, self._disk)
 
     def found(self) -> list[Spooled]:
-        """The answers that an earlier daemon left, newest first; what can't be read is removed. May block."""
+        """The answers that an earlier daemon left, newest first. May block.
+
+        Own files that make no sense are removed; what isn't a file of this user's, closed to others, is left alone.
+        """
         if self._folder is None:
             return []
-        paths = sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
         answers = []
-        for place, path in enumerate(paths):
+        for place, path in enumerate(journals(self._folder, _SUFFIX)):
             spooled = read_journal(path) if place < MAX_JOURNALS else None
-            if spooled is None or spooled.ask.answer_id != path.stem:
-                path.unlink(missing_ok=True)
+            if spooled is None or spooled.ask.answer_id != path.name.removesuffix(_SUFFIX):
+                with suppress(OSError):
+                    path.unlink()
             else:
                 answers.append(spooled)
         return answers
@@ -188,16 +185,17 @@ class Spool:
 
 def read_journal(path: Path) -> Spooled | None:
     """A journal, up to the first line that makes no sense; None if it hasn't even a question."""
+    contents = read_own(path, MAX_BYTES)
+    if contents is None:
+        return None
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return None
-        first, *lines = path.read_bytes().split(b"\n")
+        first, *lines = contents.split(b"\n")
         head = json.loads(first)
         if head["v"] != VERSION:
             return None
         ask = codec.decode_ask(base64.b64decode(head["ask"], validate=True))
         progress = Progress(str(head["session"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, EventSpecError):
+    except (ValueError, KeyError, TypeError, RecursionError, EventSpecError):
         return None
     report: dict[str, Any] | None = None
     error: EventSpecError | None = None

@@ -29,6 +29,7 @@ class Watching:
     state: WatchState | None = None
     error: EventSpecError | None = None
     reach: Reach = field(default_factory=Reach)
+    wait_s: float = 0.0  # for a daemon that isn't there yet
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def wait_for(self, wanted: Callable[[WatchState], bool]) -> WatchState:
@@ -48,7 +49,8 @@ class Watching:
     def listen(self, stop: threading.Event) -> None:
         """Take states in until told to stop."""
         try:
-            for state in watch_daemon(self.address, self.request, self.reach):
+            states = watch_daemon(self.address, self.request, self.reach, wait_s=self.wait_s, tell=_tell_user)
+            for state in states:
                 if stop.is_set():
                     return
                 self.show(state)
@@ -65,10 +67,14 @@ class Watching:
 
 @contextmanager
 def watching(
-    address: str, request: WatchRequest, show: Callable[[WatchState], None], reach: Reach | None = None
+    address: str,
+    request: WatchRequest,
+    show: Callable[[WatchState], None],
+    reach: Reach | None = None,
+    wait_s: float = 0.0,
 ) -> Iterator[Watching]:
-    """Watch a clip while the block runs."""
-    watch, stop = Watching(request, address, show, reach=reach or Reach()), threading.Event()
+    """Watch a clip while the block runs; a daemon that isn't there yet is waited for, for `wait_s` seconds."""
+    watch, stop = Watching(request, address, show, reach=reach or Reach(), wait_s=wait_s), threading.Event()
     threading.Thread(target=watch.listen, args=(stop,), daemon=True).start()
     try:
         yield watch
@@ -82,12 +88,13 @@ def run_watch(
     questions: Sequence[str],
     ask: Callable[[str, str], None],
     reach: Reach | None = None,
+    wait_s: float = 0.0,
 ) -> None:
     """Watch; ask the given questions once the whole clip (or a live window) is up, or else every line of stdin.
 
     `ask` gets the watch's id and a question.
     """
-    with watching(address, request, _progress(live=request.live), reach) as watch:
+    with watching(address, request, _progress(live=request.live), reach, wait_s) as watch:
         if questions:
             state = watch.wait_for(lambda s: s.complete)
             for question in questions:
@@ -99,6 +106,10 @@ def run_watch(
         for line in sys.stdin:
             if line.strip():
                 ask(watch.wait_for(lambda s: True).watch, line.strip())
+
+
+def _tell_user(text: str) -> None:
+    say(f"· {text}", err=True)
 
 
 def absolute(name: str, *, live: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.asking import ask_clip
-from benchmarks.faults.asks import Asker, new_id, request_for
+from benchmarks.faults.asks import RECONNECT_S, Asker, new_id, request_for
 from benchmarks.faults.judge import Ending, Truth, Verdict, judge, judge_hopeless, worst
 from benchmarks.faults.rig import RESUME_TTL_S, Rig
 from benchmarks.faults.schedule import MESSAGE_KINDS, Fault, Kind, Question
@@ -69,7 +69,12 @@ class Truths:
         met: list[str] = []
         for _ in range(_PATIENCE):  # what the fault before did may still be felt
             report = ask_clip(
-                self._rig.address(0), clip, Mode.CLOUD_ONLY, sampling=question.sampling, max_tokens=question.max_tokens
+                self._rig.address(0),
+                clip,
+                Mode.CLOUD_ONLY,
+                sampling=question.sampling,
+                max_tokens=question.max_tokens,
+                reconnect_s=RECONNECT_S,
             )
             if report["mode"] == Mode.CLOUD_ONLY.value and not report["resumes"]:
                 return Truth(tuple(report["token_ids"]), report["answer"])

@@ -69,11 +69,14 @@ def _kill_engine(rig: Rig, _: Fault) -> Struck:
 
 
 def _kill_edge(rig: Rig, fault: Fault) -> Struck:
+    """And while nobody is there, the same is asked under another name."""
     index = fault.questions[0].edge
     edge = rig.edges[index]
     edge.daemon.kill()
+    question = fault.questions[0]
+    meanwhile = Asker(rig.address(index), request_for(question, rig.clips[question.clip], new_id()))
     edge = rig.start_edge(index).wait_ready()
-    return Struck(edge.ready, load_s=edge.ready - edge.started)
+    return Struck(edge.ready, load_s=edge.ready - edge.started, extra=((meanwhile, True),))
 
 
 def _kill_asker(rig: Rig, fault: Fault) -> Struck:

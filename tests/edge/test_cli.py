@@ -83,7 +83,7 @@ def test_help_imports_nothing_heavy(module: str, arguments: list[str]) -> None:
 
 
 def test_ask_and_status_import_nothing_heavy(nobody: str, tmp_path: Path) -> None:
-    for arguments in (["ask", "what moves?", "--events", "e.h5", "--video", "v.mp4"], ["status"]):
+    for arguments in (["ask", "what moves?", "--events", "e.h5", "--video", "v.mp4", "--reconnect-s", "0"], ["status"]):
         assert imported("edge", *arguments, "--edge", nobody) == (2, "[]")
 
 
@@ -109,7 +109,7 @@ def first_character(module: str, arguments: list[str]) -> float:
     ("module", "arguments"), [("edge", ["--help"]), ("edge", ["ask", "what moves?"]), ("cloud", ["--help"])]
 )
 def test_the_first_character_comes_at_once(nobody: str, module: str, arguments: list[str]) -> None:
-    arguments = [*arguments, "--edge", nobody] if "ask" in arguments else arguments
+    arguments = [*arguments, "--edge", nobody, "--reconnect-s", "0.1"] if "ask" in arguments else arguments
     best = float("inf")
     for _ in range(10):
         best = min(best, first_character(module, arguments))
@@ -129,16 +129,32 @@ def test_help_explains_every_flag() -> None:
 
 
 def test_no_daemon_is_told_with_what_to_do(nobody: str) -> None:
-    for arguments in (["ask", "what moves?", "--events", "e", "--video", "v"], ["status"]):
+    for arguments in (["ask", "what moves?", "--events", "e", "--video", "v", "--reconnect-s", "0"], ["status"]):
         said = refused(run("edge", *arguments, "--edge", nobody))
         assert f"no edge daemon answers at {nobody}" in said
         assert "eventspec-edge serve" in said
     assert "eventspec-cloud" in refused(run("cloud", "info", nobody), "eventspec-cloud")
 
 
+@pytest.mark.parametrize("words", [["ask", "what?"], ["watch", "--video", "v.mp4", "what?"]], ids=lambda w: str(w[0]))
+def test_a_daemon_that_isnt_there_is_waited_for_and_that_is_told(nobody: str, words: list[str]) -> None:
+    done = run("edge", *words, "--edge", nobody, "--reconnect-s", "0.4")
+    assert done.returncode == 2
+    told, error = done.stderr.splitlines()
+    assert told == f"· no edge daemon answers at {nobody}; waiting for one, for 0.4 s at most"
+    assert "eventspec-edge serve" in error
+
+
+def test_a_host_that_isnt_there_isnt_waited_for() -> None:
+    done = run("edge", "ask", "what?", "--edge", "nowhere.invalid:50052")
+    assert "no edge daemon answers" in refused(done)
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "words"),
     [
+        ("--reconnect-s", "-1", "reconnect-s must be"),
+        ("--reconnect-s", "nan", "reconnect-s must be"),
         ("--temperature", "-1", "temperature must be between 0 and 100, not -1.0"),
         ("--temperature", "nan", "temperature must be"),
         ("--top-p", "0", "top_p must be in (0, 1], not 0.0"),
