@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _KEPT = 1024
+_SUSPECTS = 256  # the newest of them; each costs its neighbours a step
 _IN_A_ROW = 2
 _ALTOGETHER = 4
 
@@ -54,4 +55,4 @@ class Blame:
     @property
     def suspects(self) -> list[str]:
         """Sessions that must run alone."""
-        return [name for name in self._records if not self.refused(name)]
+        return [name for name in self._records if not self.refused(name)][-_SUSPECTS:]

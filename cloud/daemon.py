@@ -35,6 +35,7 @@ class CloudDaemon:
             settings.engine,
             on_output=self._streams.deliver,
             on_death=self._engine_died,
+            on_hang=self._engine_hangs,
             on_notice=log.warning,
             on_alive=lambda _: self._tell_readiness(),
         )
@@ -49,10 +50,18 @@ class CloudDaemon:
         self.address = ""
 
     def _engine_died(self) -> None:
-        error = EngineDeadError("the engine died and is being restarted; resume in a moment")
+        self._streams.fail_all(self._counted("the engine died and is being restarted; resume in a moment"))
+
+    def _engine_hangs(self) -> None:
+        """Edges go on elsewhere, or come back: sessions are parked, for the engine may go on."""
+        self._streams.send_away(self._counted("the engine doesn't respond; resume elsewhere, or in a moment"))
+
+    def _counted(self, words: str) -> EngineDeadError:
+        """What every edge hears, counted once for each."""
+        error = EngineDeadError(words)
         for _ in range(len(self._streams)):
             self._service.counters.refused(error)
-        self._streams.fail_all(error)
+        return error
 
     def _tell_readiness(self) -> None:
         self._server.tell_ready(self._engine.ready and not self._service.draining.active)

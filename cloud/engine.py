@@ -65,7 +65,8 @@ class Engine:
 
     def handle(self, session_id: str, message: EngineMessage, now: float) -> list[Output]:
         """Take one message in; returns what its edge must hear at once. A bad message fails its session only."""
-        if not (isinstance(message, LiveFrames | VideoFailed) and self._slots.live.get(session_id) is not None):
+        live = isinstance(message, LiveFrames | VideoFailed) and self._slots.live.get(session_id) is not None
+        if not live and not isinstance(message, Open):
             session_id = self._slots.clips.owner(session_id)
         try:
             replies = self._dispatch(session_id, message, now)
@@ -115,6 +116,12 @@ class Engine:
             case Close():
                 self._slots.release(session_id)
         return []
+
+    def fail(self, session_id: str, error: EventSpecError) -> Output:
+        """A session or clip is over, since its message can't be read or its output can't be told."""
+        name = self._slots.clips.owner(session_id)
+        self._slots.drop_clip(name) if name in self._slots.clips else self._slots.release(name)
+        return Output(session_id, failure_of(error))
 
     # --------------------------------------------------------------------------------------------- stepping
 

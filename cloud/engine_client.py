@@ -1,4 +1,8 @@
-"""The front's thin client of the engine process: start it, send it messages, hear its outputs, notice its death."""
+"""The front's thin client of the engine process: start it, send it messages, hear its outputs, notice its death.
+
+What the engine says is read like any peer's word (`cloud/engine_words.py`). One that talks nonsense, floods, closes its
+connection or doesn't turn any more is killed, and replaced like one that died by itself.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +19,26 @@ from typing import Protocol
 import zmq
 import zmq.asyncio
 
+from cloud.admission import Allowance
 from cloud.blame import Blame
 from cloud.config import EngineSettings
 from cloud.engine_stats import EngineTotals
-from cloud.engine_wire import BROKEN, OUT, READY, STOP, pack, pack_message, unpack
-from cloud.messages import EngineMessage, FrameSpec
+from cloud.engine_wire import HIGH_WATER, STOP, pack, pack_message
+from cloud.engine_words import Broken, Ready, Told, most_bytes, read_word
+from cloud.messages import EngineMessage, FrameSpec, Park
+from cloud.pulse import LOOK_S, Pulse
 from cloud.restarts import Restarts
-from cloud.state_page import Held, StatePage
-from common import codec
-from common.errors import EngineDeadError, EngineError, ModelError
+from cloud.state_page import Held, StateReader
+from common.errors import EngineDeadError, EngineError, MessageError, ModelError
 from common.scratch import ScratchFolder
-from common.types import Commit, Open, ServerInfo
+from common.types import Cancel, Close, Commit, Open, ServerInfo
+
+_PROGRAM = ("-P", "-m", "cloud.engine_process")
+_WORDS_WAIT = 256  # of an engine, that the front hasn't read; then the engine waits
+_WORDS_PER_S = 1_000  # of each session, and of the engine itself; ten seconds' worth may come at once
+_WORDS_A_TURN = 16  # then the front's other work gets its turn
+_NOTICES = 20  # of an engine's own, in its life
+_LAST_WORDS_S = 2.0  # from the end of the connection to that of the process
 
 
 class EngineClient(Protocol):
@@ -47,7 +60,8 @@ class EngineProcess:
     """An engine in a process of its own, restarted with backoff when it dies, or when a step of it never ends.
 
     `on_output` gets a session id and `SpeculateResponse` bytes; `on_death` is called when the process is gone,
-    `on_alive` when it takes messages (True), and when it doesn't any more (False).
+    `on_hang` when it doesn't turn any more though nothing keeps it from it, `on_alive` when it takes messages (True),
+    and when it doesn't any more (False).
     """
 
     def __init__(
@@ -56,23 +70,26 @@ class EngineProcess:
         *,
         on_output: Callable[[str, bytes], None],
         on_death: Callable[[], None],
+        on_hang: Callable[[], None] = lambda: None,
         on_notice: Callable[[str], None] = lambda text: None,
         on_alive: Callable[[bool], None] = lambda alive: None,
     ) -> None:
         self._settings = settings
         self._on_output = on_output
         self._on_death = on_death
+        self._on_hang = on_hang
         self._on_notice = on_notice
         self._on_alive = on_alive
         self._folder = ScratchFolder()
         self._context = zmq.asyncio.Context()
         self._socket: zmq.asyncio.Socket | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._page: StatePage | None = None
+        self._page: StateReader | None = None
+        self._pulse = Pulse(0.0)
         self.totals = EngineTotals()
         self._tasks: list[asyncio.Task[None]] = []
         self._starts = 0
-        self._spoke = False
+        self._spoke = self._condemned = False
         self._blame = Blame()
         self._restarts = Restarts()
         self._stopping = False
@@ -89,7 +106,7 @@ class EngineProcess:
     @property
     def held(self) -> Held:
         """What the engine holds at the moment."""
-        return self._page.held() if self._page is not None else Held()
+        return self._page.held(self._settings.sessions) if self._page is not None and self.up else Held()
 
     @property
     def restarts(self) -> int:
@@ -108,9 +125,14 @@ class EngineProcess:
         return self._process.pid if self._process is not None else None
 
     @property
-    def ready(self) -> bool:
-        """True if the engine takes messages."""
+    def up(self) -> bool:
+        """True if there is an engine that has loaded its target."""
         return self._socket is not None
+
+    @property
+    def ready(self) -> bool:
+        """True if the engine takes messages, and turns."""
+        return self.up and not self._pulse.silent
 
     # ------------------------------------------------------------------------------------------------ starting
 
@@ -119,34 +141,55 @@ class EngineProcess:
         self._starts += 1
         folder = self._folder.emptied()  # of the engine before
         path, page = folder / f"engine-{self._starts}.sock", folder / f"engine-{self._starts}.state"
-        self._page = StatePage.create(page)
+        if self._page is not None:
+            self._page.close()
+        self._page = StateReader(page)
         stats = folder / f"engine-{self._starts}.stats"
         self.totals.begin(stats)
-        socket = self._context.socket(zmq.PAIR)
-        socket.setsockopt(zmq.LINGER, 0)
+        socket = self._new_socket()
         socket.bind(f"ipc://{path}")
         settings = json.dumps(dataclasses.asdict(self._settings))
         about = json.dumps({"page": str(page), "stats": str(stats), "suspects": self._blame.suspects})
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "cloud.engine_process", f"ipc://{path}", settings, str(os.getpid()), about
-        )
         try:
-            await self._await_ready(socket, self._process)
+            self._process = process = await asyncio.create_subprocess_exec(
+                sys.executable, *_PROGRAM, f"ipc://{path}", settings, str(os.getpid()), about
+            )
+            await self._started(socket, process)
         except BaseException:
             socket.close()
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
             raise
-        self._socket, self._spoke = socket, False
+        self._spoke = self._condemned = False
+        self._pulse = Pulse(time.monotonic())
+        self._socket = socket
         self._tasks = [
-            asyncio.create_task(self._read(socket)),
-            asyncio.create_task(self._watch(self._process)),
-            asyncio.create_task(self._guard(self._process, self._page)),
+            asyncio.create_task(self._watch(process)),
+            asyncio.create_task(self._read(socket, process)),
+            asyncio.create_task(self._listen(socket, process)),
+            asyncio.create_task(self._guard(process, self._page)),
         ]
         self._on_alive(True)
 
-    async def _await_ready(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> None:
+    def _new_socket(self) -> zmq.asyncio.Socket:
+        """The front's end; what waits in it is bounded, in messages and in the bytes of each."""
+        socket = self._context.socket(zmq.PAIR)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
+        socket.setsockopt(zmq.RCVHWM, _WORDS_WAIT)
+        socket.setsockopt(zmq.MAXMSGSIZE, most_bytes(self._settings.max_answer_tokens))
+        return socket
+
+    async def _started(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> None:
+        """Its target is loaded. An engine that fails at it is gone."""
+        try:
+            ready = await self._first_word(socket, process)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
+        self._info, self._frames = ready.info, ready.frames
+
+    async def _first_word(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> Ready:
         first = asyncio.ensure_future(socket.recv_multipart())
         died = asyncio.ensure_future(process.wait())
         try:
@@ -155,75 +198,138 @@ class EngineProcess:
                 await asyncio.wait({first}, timeout=0.5)
             if not first.done():
                 raise EngineError(f"the engine process ended with status {process.returncode} while loading")
-            kind, _, extra, _ = unpack(first.result())
+            word = read_word(first.result())
+        except MessageError as error:
+            raise EngineError(f"the engine process began with nonsense: {error}") from error
         finally:
             first.cancel()
             died.cancel()
-        if kind == BROKEN:
-            raise ModelError(extra[0])
-        if kind != READY:
-            raise EngineError(f"the engine process began with {kind!r}")
-        info, frames = extra
-        self._info = ServerInfo(**{**info, "eos_token_ids": tuple(info["eos_token_ids"])})
-        self._frames = FrameSpec(**frames)
+        if isinstance(word, Broken):
+            raise ModelError(word.text)
+        if not isinstance(word, Ready):
+            raise EngineError(f"the engine process began with {type(word).__name__}")
+        return word
 
     # ------------------------------------------------------------------------------------------------- talking
 
     async def send(self, session_id: str, message: EngineMessage) -> None:
-        """Give the engine a message. Raises EngineDeadError, or EngineError for a session that kills engines."""
+        """Give the engine a message.
+
+        Raises:
+            EngineDeadError: there is no engine, or it doesn't turn.
+            EngineError: the session kills engines, engines die whatever they are asked, or a value of the message
+                fits into none.
+        """
         if isinstance(message, Open) and self._blame.refused(session_id):
             raise EngineError("the engine died more than once over this session; ask something else")
-        if self._socket is None:
+        socket = self._socket
+        if socket is None:
             if self._restarts.failed:
                 raise EngineError("the engine dies again and again; see the daemon's log")
             raise EngineDeadError("the engine is restarting; try again in a moment")
-        await self._socket.send_multipart(pack_message(session_id, message))
+        if self._pulse.silent and not isinstance(message, Park | Close | Cancel):
+            raise EngineDeadError("the engine doesn't respond; try again in a moment")
+        try:
+            frames = pack_message(session_id, message)
+        except MessageError as error:
+            raise EngineError(f"the cloud can't go on with this session: {error}") from error
+        try:
+            await socket.send_multipart(frames)
+        except zmq.ZMQError as error:
+            raise EngineDeadError("the engine died; try again in a moment") from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if socket is self._socket or (task is not None and task.cancelling()):
+                raise
+            raise EngineDeadError("the engine died; try again in a moment") from None
 
-    async def _read(self, socket: zmq.asyncio.Socket) -> None:
-        while True:
-            kind, session_id, extra, body = unpack(await socket.recv_multipart())
-            if kind == OUT:
-                self._progressed(session_id, body)
-                self._on_output(session_id, body)
-            elif kind == BROKEN:
-                self._on_notice(extra[0])
+    async def _read(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> None:
+        """Hear what it says, for as long as that makes sense."""
+        rate = _WORDS_PER_S * (self._settings.sessions + 1)
+        pace = Allowance(rate, 10.0 * rate)
+        heard = notices = 0
+        try:
+            while True:
+                word = read_word(await socket.recv_multipart())
+                heard += 1
+                if heard % _WORDS_A_TURN == 0:  # a socket that always has a next message never lets go
+                    await asyncio.sleep(0)
+                if pace.take(1, time.monotonic()) > 0:
+                    raise MessageError(f"more than {rate:,} messages a second")
+                if isinstance(word, Told):
+                    self._progressed(word)
+                    self._on_output(word.session_id, word.body)
+                elif isinstance(word, Broken) and notices < _NOTICES:
+                    notices += 1
+                    self._on_notice(word.text)
+                else:
+                    raise MessageError(f"a {type(word).__name__} too many")
+        except Exception as error:  # its words are nonsense, or break what hears them
+            self._condemn(process, f"the engine process talks nonsense ({error})")
 
-    def _progressed(self, session_id: str, body: bytes) -> None:
-        if self._spoke and not self._blame.knows(session_id):
-            return
-        if isinstance(codec.decode_cloud_message(body), Commit):
+    def _progressed(self, word: Told) -> None:
+        if isinstance(word.message, Commit) and (not self._spoke or self._blame.knows(word.session_id)):
             self._spoke = True
             self._restarts.worked()
-            self._blame.progressed(session_id)
+            self._blame.progressed(word.session_id)
 
     # --------------------------------------------------------------------------------------------------- death
 
-    async def _guard(self, process: asyncio.subprocess.Process, page: StatePage) -> None:
-        """Kill an engine that has been at one piece of work for too long."""
-        timeout = self._settings.step_timeout_s
-        while timeout:
-            await asyncio.sleep(min(1.0, timeout / 8))
-            since = page.busy_since()
-            if since and time.monotonic() - since > timeout:
-                self._on_notice(f"the engine has been in one step for more than {timeout:g} s; killing it")
+    def _condemn(self, process: asyncio.subprocess.Process, why: str) -> None:
+        """Whatever it did before, such an engine counts as one that did nothing."""
+        self._condemned = True
+        self._on_notice(f"{why}; killing it")
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+    async def _listen(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> None:
+        """Notice a connection that the engine has closed, or that was closed over a message beyond the limit."""
+        monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        try:
+            await monitor.recv_multipart()
+            await asyncio.sleep(_LAST_WORDS_S)  # a process that ends closes its connection, too
+            if process.returncode is None and not self._stopping:
+                self._condemn(process, "the engine process closed its connection, or sent more than it may at once")
+        finally:
+            socket.disable_monitor()
+            monitor.close(linger=0)
+
+    async def _guard(self, process: asyncio.subprocess.Process, page: StateReader) -> None:
+        """Say so when the engine doesn't turn; kill it when that, or one piece of its work, takes too long."""
+        pulse, timeout = self._pulse, self._settings.step_timeout_s
+        while True:
+            await asyncio.sleep(min(LOOK_S, timeout / 8) if timeout else LOOK_S)
+            was = pulse.silent
+            pulse.look(page.count(), time.monotonic())
+            if pulse.silent != was:
+                self._turned(hangs=pulse.silent)
+            if timeout and pulse.stood_s > timeout:
+                what = "has been in one step" if pulse.busy else "hasn't responded"
+                self._on_notice(f"the engine {what} for more than {timeout:g} s; killing it")
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 return
 
+    def _turned(self, *, hangs: bool) -> None:
+        self._on_notice("the engine hangs: it is at no work, and doesn't respond" if hangs else "the engine is back")
+        self._on_alive(not hangs)
+        if hangs:
+            self._on_hang()
+
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         began = time.monotonic()
         status = await process.wait()
-        for task in (self._tasks[0], self._tasks[2]):
+        for task in self._tasks[1:]:
             task.cancel()
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        await asyncio.gather(*self._tasks[1:], return_exceptions=True)
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.close()
         if self._stopping:
             return
         if self._page is not None:
             self._blame.died(self._page.working_on())
-            self._page.hold(Held())
-        pause = self._restarts.died(time.monotonic() - began, did_something=self._spoke)
+        pause = self._restarts.died(time.monotonic() - began, did_something=self._spoke and not self._condemned)
         self._on_notice(f"the engine process died (status {status}); restarting it")
         self._on_alive(False)
         self._on_death()
@@ -236,7 +342,7 @@ class EngineProcess:
             await asyncio.sleep(pause)
             try:
                 await self.start()
-            except (EngineError, ModelError) as error:
+            except (EngineError, ModelError, OSError) as error:
                 pause = self._restarts.died(0.0, did_something=False)
                 self._on_notice(f"the engine doesn't start: {error}; trying again in {pause:.1f} s")
             else:

@@ -1,7 +1,8 @@
 """What an engine counts, and how the counts get from its process to the front: as words on a page of memory.
 
-Pure but for `StatsPage`, which maps the page. The engine's process writes all words a few times a second, the front
-reads them when somebody scrapes; no message, no lock. Counts of an engine that died stay in the front (`EngineTotals`).
+Pure but for `StatsPage`, which maps the page, and `EngineTotals`, which reads it. The engine's process writes all
+words a few times a second, the front reads them when somebody scrapes; no message, no lock. Counts of an engine that
+died stay in the front.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from array import array
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from cloud.page_file import PageFile
 from common.metrics import LATENCY_S, SHORT_S, Histogram
 from common.types import CloudMessage, Commit, Failure, FailureCode, Finished, FinishReason
 
@@ -99,12 +101,12 @@ class EngineStats:
         words = array("Q")
         for part in (getattr(self, name) for name in _NAMES):
             if isinstance(part, Histogram):
-                words.extend(part.counts)
-                words.append(part.sum_us)
+                words.extend(map(_word, part.counts))
+                words.append(_word(part.sum_us))
             elif isinstance(part, list):
-                words.extend(part)
+                words.extend(map(_word, part))
             else:
-                words.append(part)
+                words.append(_word(part))
         return words
 
     @classmethod
@@ -137,48 +139,47 @@ class EngineStats:
                 setattr(self, name, mine + theirs)
 
 
+def _word(count: float) -> int:
+    """As a word of 64 bits: what is counted must never end the process that counts."""
+    return min(max(int(count), 0), 2**64 - 1)
+
+
 _NAMES = tuple(one.name for one in fields(EngineStats))
 
 
 class StatsPage:
-    """The page in a file. Words are aligned and written whole; the front may see a step's first half."""
+    """The page in a file, as the engine writes it. Words are aligned and written whole."""
 
     def __init__(self, path: Path) -> None:
-        """Map the page, which `create` has made."""
+        """Map the page, which the front has made."""
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), _SIZE)
-
-    @classmethod
-    def create(cls, path: Path) -> StatsPage:
-        """A new page: nothing counted yet."""
-        path.write_bytes(bytes(_SIZE))
-        return cls(path)
 
     def write(self, stats: EngineStats) -> None:
         """The engine's counts."""
         data = stats.words().tobytes()
         self._page[: len(data)] = data
 
-    def read(self) -> EngineStats:
-        """The counts as last written."""
-        return EngineStats.of_words(array("Q", self._page[:]))
-
 
 class EngineTotals:
-    """The counts of an engine and of those before it that died."""
+    """The counts of an engine and of those before it that died. The front may see a step's first half."""
 
     def __init__(self) -> None:
         self._past = EngineStats()
-        self._page: StatsPage | None = None
+        self._page: PageFile | None = None
 
     def begin(self, path: Path) -> None:
         """A new engine, which counts from zero on this new page."""
         if self._page is not None:
-            self._past.add(self._page.read())
-        self._page = StatsPage.create(path)
+            self._past.add(self._read())
+            self._page.close()
+        self._page = PageFile(path, _SIZE)
 
     def now(self) -> EngineStats:
         """All counts, and what is so at the moment."""
-        stats = self._page.read() if self._page is not None else EngineStats()
+        stats = self._read()
         stats.add(self._past)
         return stats
+
+    def _read(self) -> EngineStats:
+        return EngineStats.of_words(array("Q", self._page.read())) if self._page is not None else EngineStats()

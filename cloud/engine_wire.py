@@ -23,23 +23,42 @@ EDGE, CLIP, FRAMES, LIVE, VIDEO_FAILED, PARK, STOP = "edge", "clip", "frames", "
 _FRAME_TYPES = {False: np.float32, True: np.uint8}  # pixels, or features as bytes
 ALIVE = "alive"
 READY, OUT, BROKEN = "ready", "out", "broken"
+HIGH_WATER = 64  # messages that wait on either side of the socket; then who sends waits
+# what values that don't fit, or aren't what they should be, raise in msgpack, numpy and here
+_NO_VALUE = (ValueError, TypeError, LookupError, OverflowError, AttributeError, RecursionError, msgpack.UnpackException)
 
 
 def pack(kind: str, session_id: str = "", *extra: Any, body: bytes = b"") -> list[bytes]:
-    """The two frames of a message."""
-    return [msgpack.packb([kind, session_id, *extra]), body]
+    """The two frames of a message. Raises MessageError: a value fits into none."""
+    try:
+        return [msgpack.packb([kind, session_id, *extra]), body]
+    except _NO_VALUE as error:
+        raise MessageError(f"a value of {kind!r} fits into no message between front and engine: {error}") from error
 
 
 def unpack(frames: list[bytes]) -> tuple[str, str, list[Any], bytes]:
-    """Kind, session id, further head fields, body."""
+    """Kind, session id, further head fields, body. Raises MessageError: they are none of these."""
     if len(frames) != 2:
         raise MessageError(f"an engine message has two frames, not {len(frames)}")
-    kind, session_id, *extra = msgpack.unpackb(frames[0])
+    try:
+        kind, session_id, *extra = msgpack.unpackb(frames[0])
+    except _NO_VALUE as error:
+        raise MessageError(f"an engine message's head isn't one: {error}") from error
+    if not isinstance(kind, str) or not isinstance(session_id, str):
+        raise MessageError("an engine message's head has no kind, or no session")
     return kind, session_id, extra, frames[1]
 
 
 def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
-    """Any message for the engine."""
+    """Any message for the engine. Raises MessageError: a value fits into none."""
+    try:
+        return _packed(session_id, message)
+    except _NO_VALUE as error:
+        name = type(message).__name__
+        raise MessageError(f"a value of {name} fits into no message between front and engine: {error}") from error
+
+
+def _packed(session_id: str, message: EngineMessage) -> list[bytes]:
     match message:
         case Frames(pixels, first, decode_us, overruns, encoded, names):
             body = np.ascontiguousarray(pixels, dtype=_FRAME_TYPES[encoded]).tobytes()
@@ -49,7 +68,7 @@ def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
             body = np.ascontiguousarray(pixels, dtype=np.float32).tobytes()
             return pack(LIVE, session_id, list(pixels.shape), _pairs(names), body=body)
         case VideoFailed(text):
-            return pack(VIDEO_FAILED, session_id, body=text.encode())
+            return pack(VIDEO_FAILED, session_id, body=text.encode("utf-8", "replace"))
         case Park():
             return pack(PARK, session_id)
         case Alive():
@@ -63,7 +82,14 @@ def pack_message(session_id: str, message: EngineMessage) -> list[bytes]:
 
 
 def unpack_message(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
-    """The engine's side of `pack_message`."""
+    """The engine's side of `pack_message`. Raises MessageError: it is none."""
+    try:
+        return _unpacked(kind, extra, body)
+    except _NO_VALUE as error:
+        raise MessageError(f"an engine message {kind!r} doesn't hold what it should: {error}") from error
+
+
+def _unpacked(kind: str, extra: list[Any], body: bytes) -> EngineMessage:
     match kind:
         case "frames":
             shape, first, decode_us, overruns, encoded, pairs = extra

@@ -30,6 +30,7 @@ from common.door import Door, Principal
 from common.errors import (
     CapacityError,
     DrainingError,
+    EngineError,
     EventSpecError,
     MessageError,
     PromptError,
@@ -213,6 +214,12 @@ class SpeculationService:
                 await self._forget(stream.session_id)
             self.counters.refused(error)
             stream.fail(error)
+            return
+        except Exception:  # a mistake of ours, over one message
+            log.exception("the reader of a stream broke")
+            stream.said_goodbye = True
+            await self._forget(stream.session_id)
+            stream.fail(EngineError("the cloud failed on a message of this answer: its log says why"))
             return
         stream.end()
 

@@ -1,22 +1,24 @@
-"""What the engine process is doing, on a page of memory that the front reads too: a step that hangs can't say so.
+"""What the engine process is doing, on a page that the front reads too: an engine that hangs can't say so itself.
 
-Times are CLOCK_MONOTONIC, which both processes share. The page says since when the engine has been at work without a
-pause, on which sessions, and how many it holds.
+The engine counts: the count is odd while it works and even while it waits, and every turn of its loop moves it. The
+page also names the sessions that are worked on, and says how many are held. The front believes no more of it than it
+must: every number is held to its range, and time is told by the front's own clock (`cloud/pulse.py`).
 """
 
 from __future__ import annotations
 
-import json
 import mmap
 import struct
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEAD = struct.Struct("<dIIII")  # busy since (0: idle), sessions, parked, clips, bytes of the names
+from cloud.page_file import PageFile
+
+_HEAD = struct.Struct("<QIIII")  # the count, sessions, parked, clips, bytes of the names
 _SIZE = 16_384
+_LONGEST_NAME = 64  # of a session or clip, as the codec lets it in; each name is a byte of length, and ASCII
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +31,29 @@ class Held:
 
 
 class StatePage:
-    """A page in a file; the engine process writes, the front reads."""
+    """The engine's end."""
 
     def __init__(self, path: Path) -> None:
-        """Map the page, which `create` has made."""
+        """Map the page, which the front's `StateReader` has made."""
         with path.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), _SIZE)
-
-    @classmethod
-    def create(cls, path: Path) -> StatePage:
-        """A new page: idle, holding nothing."""
-        path.write_bytes(bytes(_SIZE))
-        return cls(path)
-
-    # ------------------------------------------------------------------------------------------------- writing
+        self._count = 0
 
     @contextmanager
-    def work(self) -> Iterator[None]:
-        """Something is being done; `on` says for whom."""
-        self._set_busy(time.monotonic())
-        try:
-            yield
-        finally:
-            self._set_busy(0.0)
-            self.on(())
+    def turn(self) -> Iterator[None]:
+        """One turn of the loop; `on` says for whom. An error that leaves it ends the engine, and its names stay."""
+        self._move()
+        yield
+        self.on(())
+        self._move()
 
     def on(self, session_ids: Sequence[str]) -> None:
-        """The sessions that are being worked on from now on; the time begins anew."""
-        names = json.dumps(list(session_ids)).encode() if session_ids else b""
-        if len(names) > _SIZE - _HEAD.size:
-            names = b""
+        """The sessions that are being worked on from now on; as many of them as the page holds."""
+        names = b""
+        for name in session_ids:
+            coded = name.encode("ascii", "replace")[:_LONGEST_NAME]
+            if len(names) + len(coded) < _SIZE - _HEAD.size:
+                names += bytes((len(coded),)) + coded
         self._page[_HEAD.size : _HEAD.size + len(names)] = names
         struct.pack_into("<I", self._page, _HEAD.size - 4, len(names))
 
@@ -66,29 +61,39 @@ class StatePage:
         """What the engine holds now."""
         struct.pack_into("<III", self._page, 8, held.sessions, held.parked, held.clips)
 
-    def _set_busy(self, since: float) -> None:
-        struct.pack_into("<d", self._page, 0, since)
+    def _move(self) -> None:
+        self._count += 1
+        struct.pack_into("<Q", self._page, 0, self._count)
 
-    # ------------------------------------------------------------------------------------------------- reading
 
-    def busy_since(self) -> float:
-        """Since when it has been at work; 0 while it is idle."""
-        since: float = _HEAD.unpack_from(self._page)[0]
-        return since
+class StateReader:
+    """The front's end. Whatever stands on the page, reading it raises nothing."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the page: idle, holding nothing."""
+        self._page = PageFile(path, _SIZE)
+
+    def count(self) -> int:
+        """How often the engine began or ended a turn: odd while it works."""
+        return int(self._head()[0])
 
     def working_on(self) -> list[str]:
         """The sessions that are being worked on."""
-        length = _HEAD.unpack_from(self._page)[4]
-        try:
-            names = json.loads(self._page[_HEAD.size : _HEAD.size + length] or b"[]")
-        except ValueError:  # it was being written when the engine died
-            return []
-        return [str(name) for name in names]
+        left = self._page.read(at=_HEAD.size)[: self._head()[4]]
+        names = []
+        while left and 0 < left[0] <= _LONGEST_NAME:
+            names.append(left[1 : 1 + left[0]].decode("ascii", "replace"))
+            left = left[1 + left[0] :]
+        return names
 
-    def held(self) -> Held:
-        """What the engine holds."""
-        return Held(*_HEAD.unpack_from(self._page)[1:4])
+    def held(self, most: int) -> Held:
+        """What the engine holds, of so many sessions at most."""
+        sessions, parked, clips = (min(number, most) for number in self._head()[1:4])
+        return Held(sessions, min(parked, sessions), min(clips, sessions))
 
     def close(self) -> None:
         """Let go of the page."""
         self._page.close()
+
+    def _head(self) -> tuple[int, ...]:
+        return _HEAD.unpack(self._page.read(_HEAD.size))

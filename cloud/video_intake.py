@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +25,12 @@ from cloud.turns import FairTurns
 from common import codec
 from common.decoding import decoding_children
 from common.door import Principal
-from common.errors import MessageError, SessionError, VideoFormatError
+from common.errors import EngineError, EventSpecError, MessageError, SessionError, VideoFormatError
 from common.replay import load_profile
 from common.video import FeaturesHeader, VideoHeader
 from common.video_limits import VideoLimits
+
+log = logging.getLogger("eventspec.cloud")
 
 _LIVE_BURST_S = 4.0
 _SPARE = 4  # videos beyond one for each session: some are sent again while the line of the last try is still up
@@ -101,8 +104,9 @@ class VideoIntake:
         self, session_id: str, header: VideoHeader | FeaturesHeader, backlog: Backlog, client: str
     ) -> None:
         await self._join_video(session_id, header, client)
-        async with self._places.hold(client) if isinstance(header, VideoHeader) else contextlib.nullcontext():
-            receiver = await self._receiver(session_id, header)
+        place = self._places.hold(client) if isinstance(header, VideoHeader) else contextlib.nullcontext()
+        async with place, self._telling(session_id):
+            receiver = self._receiver(header)
             try:
                 async for items in backlog:
                     if isinstance(header, VideoHeader) and header.live is not None:
@@ -116,6 +120,22 @@ class VideoIntake:
                 with contextlib.suppress(RuntimeError):  # the daemon ends, and its threads have
                     await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._decoding, receiver.close))
 
+    @contextlib.asynccontextmanager
+    async def _telling(self, session_id: str) -> AsyncIterator[None]:
+        """What makes a video unusable is told to its session, too."""
+        try:
+            yield
+        except (VideoFormatError, EngineError) as error:
+            await self._engine.send(session_id, VideoFailed(str(error)))
+            raise
+        except EventSpecError:  # it may be sent again, and right
+            raise
+        except Exception as error:  # a mistake of ours, over this video
+            log.exception("taking a video broke")
+            failed = VideoFormatError("the cloud failed on this video: its log says why")
+            await self._engine.send(session_id, VideoFailed(str(failed)))
+            raise failed from error
+
     async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader, client: str) -> None:
         if isinstance(header, VideoHeader) and header.ahead:
             await self._engine.send(session_id, OpenClip(header.live, client=client))
@@ -128,26 +148,18 @@ class VideoIntake:
             await self._engine.send(session_id, VideoFailed(str(error)))
         raise error
 
-    async def _receiver(self, session_id: str, header: VideoHeader | FeaturesHeader) -> Receiver:
+    def _receiver(self, header: VideoHeader | FeaturesHeader) -> Receiver:
         limits = VideoLimits(self._settings.max_video_frames, self._settings.max_video_pixels)
-        try:
-            live = LiveLimits(self._settings.max_window_frames)
-            return receiver_for(header, limits, self._engine.frames, self._children, self._replay, live)
-        except VideoFormatError as error:
-            await self._engine.send(session_id, VideoFailed(str(error)))
-            raise
+        live = LiveLimits(self._settings.max_window_frames)
+        return receiver_for(header, limits, self._engine.frames, self._children, self._replay, live)
 
     async def _push(self, session_id: str, receiver: Receiver, items: tuple[Any, ...] | None, client: str) -> None:
         """Decode packets (none: the end); frames go to the engine in groups, so that it need not wait for the last."""
         loop = asyncio.get_running_loop()
         more = True
         while more:
-            try:
-                async with self._turns.turn(client):
-                    frames, more = await loop.run_in_executor(self._decoding, _work, receiver, items)
-            except VideoFormatError as error:
-                await self._engine.send(session_id, VideoFailed(str(error)))
-                raise
+            async with self._turns.turn(client):
+                frames, more = await loop.run_in_executor(self._decoding, _work, receiver, items)
             items = None
             if frames is not None:
                 await self._engine.send(session_id, frames)

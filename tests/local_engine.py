@@ -39,6 +39,7 @@ class LocalEngine:
         *,
         on_output: Callable[[str, bytes], None] = lambda session_id, data: None,
         on_death: Callable[[], None] = lambda: None,
+        on_hang: Callable[[], None] = lambda: None,
         on_notice: Callable[[str], None] = lambda text: None,
         on_alive: Callable[[bool], None] = lambda alive: None,
     ) -> None:
@@ -46,6 +47,7 @@ class LocalEngine:
         self.settings = settings
         self.on_output = on_output
         self.on_death = on_death
+        self.on_hang = on_hang
         self.on_alive = on_alive
         self.hold_at: int | None = None  # committed tokens after which the engine doesn't step any more
         self.waits_for_draft = False  # no step before the first draft has come

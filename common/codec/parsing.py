@@ -51,8 +51,8 @@ def within(value: int, what: str) -> int:
 
 def check_id(text: str, what: str) -> None:
     """Raise MessageError unless it can name a session or clip."""
-    if not 8 <= len(text) <= 64 or not text.isascii():
-        raise MessageError(f"{what} must be 8 to 64 ASCII characters")
+    if not 8 <= len(text) <= 64 or not (text.isascii() and text.isprintable()):
+        raise MessageError(f"{what} must be 8 to 64 ASCII characters, all of them printable")
 
 
 def counted(value: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from cloud.engine_limits import EngineLimits
 from cloud.messages import Alive, Frames
 from cloud.restarts import Restarts
 from cloud.runner import ForwardResult, Work
-from cloud.state_page import Held, StatePage
+from cloud.state_page import Held
 from common.errors import EngineError
 from common.types import Failure, FailureCode, Open, Pace
 from tests.cloud.engine_driver import Bench, opening, pixels, truth
@@ -225,21 +224,6 @@ def test_backoff_grows_ends_in_a_clear_state_and_resets() -> None:
     assert restarts.died(0.1, did_something=False) > 0.0
     assert restarts.died(0.1, did_something=True) == 0.0
     assert restarts.died(30.0, did_something=False) == 0.0
-
-
-def test_the_page_tells_what_the_engine_does(tmp_path: Path) -> None:
-    reader = StatePage.create(tmp_path / "page")
-    writer = StatePage(tmp_path / "page")
-    assert (reader.busy_since(), reader.working_on(), reader.held()) == (0.0, [], Held())
-    with writer.work():
-        writer.on(["session-0", "sessïon-1"])
-        assert 0 <= time.monotonic() - reader.busy_since() < 5.0
-        assert reader.working_on() == ["session-0", "sessïon-1"]
-    assert (reader.busy_since(), reader.working_on()) == (0.0, [])
-    writer.hold(Held(3, 1, 1))
-    assert reader.held() == Held(3, 1, 1)
-    writer.on([f"session-{n}" * 10 for n in range(4096)])  # more than the page holds: nobody is blamed
-    assert reader.working_on() == []
 
 
 # ----------------------------------------------------------------------------------------------------- around a process

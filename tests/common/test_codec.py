@@ -63,7 +63,7 @@ SAMPLING = st.builds(
     seed=U64,
 )
 DRAFTER = st.builds(DrafterInfo, name=TEXT, tokenizer_hash=TEXT, vocab_size=U32, hidden_size=U32)
-SESSION_ID = st.text(st.characters(max_codepoint=127), min_size=8, max_size=64)
+SESSION_ID = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8, max_size=64)
 
 
 @st.composite
@@ -413,6 +413,7 @@ HOSTILE_EDGE = {
     ),
     "short id": (pb.SpeculateRequest(open=_open(session_id="short")), "8 to 64 ASCII"),
     "long id": (pb.SpeculateRequest(open=_open(session_id="x" * 65)), "8 to 64 ASCII"),
+    "an id of two lines": (pb.SpeculateRequest(open=_open(session_id="session\n1")), "printable"),
     "foreign id": (pb.SpeculateRequest(open=_open(session_id="sessiön-1")), "8 to 64 ASCII"),
     "epoch 0": (pb.SpeculateRequest(open=_open(resume=pb.Resume(epoch=0))), "epoch must be at least 1"),
     "unknown pace": (pb.SpeculateRequest(open=_open(pace=77)), "pace has the unknown value 77"),
