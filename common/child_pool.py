@@ -4,9 +4,10 @@
     with pool.borrow() as child:  # in a thread: this blocks
         reply = child.ask(b"...")  # and again, to the same child
 
-`make`, called once in each child, returns the function that answers: bytes in, a sequence of buffers out (sent as one
+`make` returns the function that answers: bytes in, a sequence of buffers out (sent as one
 reply). An `EventSpecError` that it raises comes back as the pool's `error` with the same text, and the child lives on.
-Children wait for the next request, since starting one takes a third of a second.
+`make` is called in the process that children are forked from (`common/child_template.py`). So a child is there in
+milliseconds, and may be used once (`kept` 0), or wait for the next request.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from common.errors import CapacityError, EventSpecError
+from common.forking import template
 from common.limited_child import LimitedChild, Limits
 
 if TYPE_CHECKING:
@@ -100,10 +102,8 @@ class ChildPool:
             self.release(child)
 
     def warm_up(self) -> None:
-        """Start a child ahead of the first request; returns at once."""
-        with self._changed:
-            if not self._waiting and self._kept:
-                self._waiting.append(self._start())
+        """Start what children are forked from, ahead of the first request; returns at once."""
+        template(self._environment).start(self.entry)
 
     def close(self) -> None:
         """End the children that wait. The pool may be used again."""

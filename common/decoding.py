@@ -28,7 +28,7 @@ from common.video_limits import VideoLimits, check_header, check_live_header, wa
 
 _ENTRY = "common.decoding_child:make"
 # one request is some packets: what takes longer than this doesn't end, or isn't worth it
-_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=20, wall_s=60.0, reply_bytes=64 << 20, kept_bytes=192 << 20)
+_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=20, wall_s=60.0, reply_bytes=64 << 20, files=0)
 _MOST_PACKETS = 64
 _MOST_BYTES = 1 << 20
 _MOST_PIXELS = 16 << 20
@@ -49,9 +49,9 @@ class FrameGroup:
     names: tuple[FrameName, ...] = ()
 
 
-def decoding_children(places: int, kept: int = 2) -> ChildPool:
-    """Children that decode: one for each video, at most `places` at a time; `kept` wait for the next."""
-    return ChildPool(_ENTRY, _LIMITS, error=VideoFormatError, places=places, kept=kept)
+def decoding_children(places: int) -> ChildPool:
+    """Children that decode: a new one for each video, so that none is left to the next; at most `places` at a time."""
+    return ChildPool(_ENTRY, _LIMITS, error=VideoFormatError, places=places, kept=0)
 
 
 class DecodedVideo:
@@ -143,7 +143,7 @@ class DecodedVideo:
         """Nobody wants its frames any more: what is being decoded is given up. Any thread; returns at once."""
         self._stopped = True
         if (child := self._child) is not None and self._lock.locked():
-            child.kill()
+            child.interrupt()
 
     def close(self) -> None:
         """Give the child back, once it has done what it is doing."""

@@ -7,18 +7,16 @@ behind a header of nine bytes, over a socket pair; nothing is pickled. `common.c
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import struct
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import EventSpecError
+from common.forking import template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +24,7 @@ if TYPE_CHECKING:
 HEADER = struct.Struct("!BQ")  # kind of the message, and the length of what follows
 REQUEST, REPLY, REFUSED, NO_MEMORY, FAILED = range(5)
 _MAX_TEXT = 4_096  # bytes of a refusal
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads reserve memory, which is bounded
-_START = "import sys; sys.path += sys.argv[3:]; from common.limited_child_serve import serve; serve(*sys.argv[1:3])"
+_ENDING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,8 @@ class Limits:
         wall_s: seconds for one request, until its whole reply is here.
         reply_bytes: length of one reply, at most.
         kept_bytes: a child that holds more memory than this after its work is not kept for the next.
+        files: that it may have open at a time. With none it can't open a file or a socket, nor start a process or
+            a thread (the latter not as root).
     """
 
     memory_bytes: int = 4 * 2**30
@@ -48,6 +46,7 @@ class Limits:
     wall_s: float = 90.0
     reply_bytes: int = 64 * 2**20
     kept_bytes: int = 512 * 2**20
+    files: int = 64
 
 
 class LimitedChild:
@@ -57,20 +56,12 @@ class LimitedChild:
         """Start it; raises OSError if that can't be."""
         self._limits, self._error = limits, error
         self.usable = True
+        self._template = template(environment)
+        self._gone = False
         self._socket, theirs = socket.socketpair()
         lifeline, self._lifeline = os.pipe()  # when this process ends, however it does, the kernel ends the child
-        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
-            self._process: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, "-I", "-c", _START, entry, _settings(limits, lifeline), *_search_path()],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=passed | _ONE_THREAD | dict(environment),
-                cwd="/",
-                pass_fds=(lifeline,),
-                start_new_session=True,  # a Ctrl-C is not for it
-            )
+            self.pid = self._template.fork(entry, asdict(limits), (theirs.fileno(), lifeline))
         except BaseException:
             self.forget()
             raise
@@ -79,12 +70,9 @@ class LimitedChild:
             os.close(lifeline)
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        self._gone = self._gone or self._template.gone(self.pid)
+        return not self._gone
 
     def ask(self, *request: bytes | memoryview) -> memoryview:
         """Send a request, given in one or more pieces; the reply.
@@ -116,18 +104,21 @@ class LimitedChild:
             return not self.alive
         return pages * os.sysconf("SC_PAGE_SIZE") > self._limits.kept_bytes
 
-    def kill(self) -> None:
-        """End what it is doing. Any thread: whoever waits for its reply gets the error of a crash."""
-        self._process.kill()
+    def interrupt(self) -> None:
+        """Whoever waits for its reply gets the error of a crash. Any thread; returns at once."""
+        self.usable = False
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> bool:
         """Kill it, whatever it is doing. False if it is still there: the kernel may hold it on a dead network disk."""
         self.usable = False
-        self._process.kill()
         self.forget()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1.0)
-        return not self.alive
+        self._gone = self._gone or self._template.kill(self.pid)
+        until = time.monotonic() + _ENDING_S
+        while self.alive and time.monotonic() < until:
+            time.sleep(0.001)
+        return self._gone
 
     def forget(self) -> None:
         """Close this process's ends."""
@@ -170,17 +161,6 @@ class LimitedChild:
     def _failed(self, why: str) -> EventSpecError:
         self.usable = False
         return self._error(f"reading it was given up, since {why}: the data is damaged, hostile or too large")
-
-
-def _settings(limits: Limits, lifeline: int) -> str:
-    return json.dumps({**asdict(limits), "lifeline": lifeline})
-
-
-def _search_path() -> list[str]:
-    """This process's search path without the current folder, unless that is where this package lies."""
-    own = str(Path(__file__).resolve().parent.parent)
-    kept = [place for place in sys.path if Path(place).is_absolute() and place not in (str(Path.cwd()), own)]
-    return [own, *kept]
 
 
 def _printable(text: bytes) -> str:

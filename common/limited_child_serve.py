@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib
-import json
 import os
 import resource
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.errors import EventSpecError
@@ -20,17 +19,14 @@ if TYPE_CHECKING:
     Buffer = bytes | memoryview
 
 _MAX_TEXT = 4_096
-_MAX_FILES = 64
 
 
-def serve(entry: str, settings: str) -> None:
-    """Answer requests with what `entry` ("package.module:make") makes, until there are no more."""
-    limits = json.loads(settings)
-    _end_with_parent(limits["lifeline"])
-    _limit(limits["memory_bytes"])
-    module, _, make = entry.partition(":")
-    answer = getattr(importlib.import_module(module), make)()
-    with socket.socket(fileno=os.dup(0)) as peer, contextlib.suppress(EOFError, ConnectionError):
+def serve(answer: Callable[[bytes], Sequence[Buffer]], limits: dict[str, Any], lifeline: int) -> None:
+    """Answer requests from descriptor 0 until there are no more; `limits` are those of `common.limited_child`."""
+    _end_with_parent(lifeline)
+    peer = socket.socket(fileno=os.dup(0))
+    _limit(limits["memory_bytes"], limits["files"])
+    with peer, contextlib.suppress(EOFError, ConnectionError):
         while True:
             _, size = HEADER.unpack(_receive(peer, HEADER.size))
             request = _receive(peer, size)
@@ -70,13 +66,18 @@ def _end_with_parent(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def _limit(memory: int) -> None:
+def _limit(memory: int, files: int) -> None:
+    with contextlib.suppress(OSError):  # where memory runs out, a child goes first
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    own = max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 1
     bounds = {
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NOFILE: _MAX_FILES,
+        resource.RLIMIT_NOFILE: own + files if files else own - 1,
     }
+    if not files:
+        bounds[resource.RLIMIT_NPROC] = 0
     for what, most in bounds.items():
         hard = resource.getrlimit(what)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -18,6 +18,7 @@ from common.video_decoding import (
     check_size,
     encoded_packet,
     open_decoder,
+    rgb,
     time_us,
 )
 from common.video_limits import VideoLimits, check_header, check_live_header
@@ -72,7 +73,7 @@ class LiveDecoder:
             check_frame(frame, frame.opaque, self._header)
             name = FrameName(frame.opaque, time_us(self._header, frame.pts))
             if self._sampler.take(name.time_us):
-                pictures.append((name, frame.to_ndarray(format="rgb24")))
+                pictures.append((name, rgb(frame)))
         return pictures
 
     def _check(self, packet: VideoPacket) -> None:

@@ -121,7 +121,7 @@ class VideoDecoder:
         if not places:
             return []
         self.names += [FrameName(number, time_us(self._header, frame.pts))] * len(places)
-        picture = frame.to_ndarray(format="rgb24")
+        picture = rgb(frame)
         return [(place, picture) for place in places]
 
 
@@ -189,6 +189,12 @@ def check_frame(frame: Any, number: int, header: VideoHeader) -> None:
         raise VideoFormatError(f"frame {number} of the video is damaged: copy or encode the clip again")
     if (frame.width, frame.height) != (header.width, header.height):
         raise VideoFormatError(f"frame {number} is {frame.width}x{frame.height}, unlike the video: encode it again")
+
+
+def rgb(frame: Any) -> NDArray[np.uint8]:
+    """A decoded frame as RGB uint8 [H, W, 3], made without threads: a decoding child can't start any."""
+    picture: NDArray[np.uint8] = frame.reformat(format="rgb24", threads=1).to_ndarray()
+    return picture
 
 
 def time_us(header: VideoHeader, pts: int | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -92,6 +93,16 @@ def _write(argument: bytes, _: int) -> list[bytes]:
     return [b"written"]
 
 
+def _open(argument: bytes, _: int) -> list[bytes]:
+    Path(argument.decode()).read_bytes()
+    return [b"read"]
+
+
+def _socket(_: bytes, __: int) -> list[bytes]:
+    socket.socket().close()
+    return [b"made"]
+
+
 def _where(_: bytes, __: int) -> list[bytes]:
     return ["\n".join([str(Path.cwd()), *sys.path]).encode()]
 
@@ -115,6 +126,8 @@ _DEEDS: dict[str, Callable[[bytes, int], list[bytes]]] = {
     "long": _long,
     "cut": _cut,
     "write": _write,
+    "open": _open,
+    "socket": _socket,
     "where": _where,
     "environment": _environment,
 }

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,33 @@ def test_a_child_writes_nothing_and_sees_no_secret_or_working_directory(
     where, *path = ask(pool, b"where").decode().split("\n")
     assert where == "/"
     assert str(tmp_path) not in path
+
+
+def test_one_without_files_can_open_nothing_and_gains_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"secret")
+    for files, may in ((0, False), (8, True)):
+        pool = pool_of(replace(_LIMITS, files=files))
+        for deed in (f"open:{tmp_path / 'file'}".encode(), b"socket"):
+            if may:
+                assert ask(pool, deed)
+            else:
+                with pytest.raises(VideoFormatError, match="it failed"):
+                    ask(pool, deed)
+        with pool.borrow() as child:
+            child.ask(b"echo:")
+            status = Path(f"/proc/{child.pid}/status").read_text()
+            assert Path(f"/proc/{child.pid}/oom_score_adj").read_text() == "1000\n"
+        assert "NoNewPrivs:\t1\n" in status
+        pool.close()
+
+
+def test_a_lost_template_takes_its_children_along_and_is_replaced(pool: ChildPool) -> None:
+    with pool.borrow() as child:
+        parent = int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(parent, signal.SIGKILL)
+        with pytest.raises(VideoFormatError, match="it crashed"):
+            child.ask(b"hang")
+    assert ask(pool, b"count") == b"1"
 
 
 @pytest.mark.parametrize("busy", [True, False])
