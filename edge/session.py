@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from common.errors import EngineError, EventSpecError, LinkError
+from common.errors import EngineError, EventSpecError, LinkError, MessageError
 from common.failures import error_of
 from common.prefix_hash import prefix_hash
 from common.types import (
@@ -69,6 +69,7 @@ class SessionSettings:
     backoff_longest: float = 0.5
     give_up_after: float = 10.0  # without a link for so long, the edge finishes alone
     give_up_attempts: int = 24  # ... or after so many streams that brought no token
+    give_up_lies: int = 6  # ... or after so many things that no cloud would say
     give_up_barren: float = 120.0  # ... or once streams have broken for so long, and none has brought a token
     drafts: bool = True  # False: the cloud decodes alone (cloud_only)
     cloud: bool = True  # False: the edge answers alone (edge_only)
@@ -104,6 +105,7 @@ class EdgeSession:
     _attempts: int = 0
     _fruitless: int = 0  # streams since the last token
     _lost_since: float | None = None
+    _lies: int = 0
     _barren_since: float | None = None  # the first loss since the last token
     _engine_failures: list[int] = field(default_factory=list)  # how much was committed at each
     _drafter_ready: bool = False
@@ -488,7 +490,8 @@ class EdgeSession:
             return
         self._lost_since = now if self._lost_since is None else self._lost_since
         self._barren_since = now if self._barren_since is None else self._barren_since
-        if isinstance(error, MisconductError):
+        if isinstance(error, MisconductError | MessageError):
+            self._lies += 1
             self._actions.append(Distrust())
         if self.phase is not Phase.LOST:
             self._actions.append(Tell(f"{_kind_of_loss(error)} ({error}); reconnecting"))
@@ -498,13 +501,13 @@ class EdgeSession:
             self._end(complete, now=now)
             return
         waited, barren = now - self._lost_since, now - self._barren_since
-        unreached = waited >= self.settings.give_up_after
-        if unreached or barren >= self._barren_limit or self._fruitless >= self.settings.give_up_attempts:
+        unreached, lies = waited >= self.settings.give_up_after, self._lies >= self.settings.give_up_lies
+        if unreached or lies or barren >= self._barren_limit or self._fruitless >= self.settings.give_up_attempts:
             if self.settings.drafts:
                 why = f"no link for {waited:.0f} s" if unreached else f"no token for {barren:.0f} s ({error})"
-                self._go_alone(why, now)
+                self._go_alone(f"the cloud isn't believed ({error})" if lies else why, now)
             else:
-                why = "can't be reached" if unreached else "brings no token"
+                why = "isn't believed" if lies else "can't be reached" if unreached else "brings no token"
                 self._end(error=LinkError(f"the cloud {why}: {error}"), now=now)
             return
         delay = min(self.settings.backoff_first * 2 ** min(self._attempts, 30), self.settings.backoff_longest)
@@ -575,6 +578,6 @@ class EdgeSession:
 
 
 def _kind_of_loss(error: EventSpecError) -> str:
-    if isinstance(error, MisconductError):
+    if isinstance(error, MisconductError | MessageError):
         return "the cloud isn't believed"
     return "the cloud failed" if isinstance(error, EngineError) else "link lost"
