@@ -25,6 +25,10 @@ Lie = Callable[[pb.Open], Replies]
 _MOST32, _MOST64 = 2**32 - 1, 2**64 - 1
 _ESCAPES = "\x1b[2J\x1b]0;owned\x07\nforged: all is well\r"
 WORDS = (70, 71, 72, 73)
+_SLOW: pb.StepTimings = pb.StepTimings(queue_us=_MOST32, forward_us=_MOST32)
+_STAGE: bytes = pb.SpeculateResponse(
+    progress=pb.Progress(stage=pb.STAGE_PREFILL, start_us=2**53, duration_us=2**53)
+).SerializeToString()
 
 
 def opened(**fields: Any) -> bytes:
@@ -126,11 +130,6 @@ LIES: dict[str, Lie] = {
     "breaks": _breaks,
 }
 """Each by the word that asks for it."""
-
-_SLOW = pb.StepTimings(queue_us=_MOST32, forward_us=_MOST32)
-_STAGE = pb.SpeculateResponse(
-    progress=pb.Progress(stage=pb.STAGE_PREFILL, start_us=2**53, duration_us=2**53)
-).SerializeToString()
 
 
 class LyingService:
