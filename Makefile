@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(BIN)/python -P -m pip install --quiet --disable-pip-version-check
+# Packages by their hashes; torch by its version, in whatever build the index has; the project as it is here.
+INSTALL = $(PIP_INSTALL) --require-hashes --no-deps -r locks/build.txt -r locks/$(1).txt \
+	&& $(PIP_INSTALL) -c constraints.txt torch && $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 SOURCES := common edge cloud training benchmarks tests docker
 
-.PHONY: help demo test test-docker check format proto fuzz sbom audit clean
+.PHONY: help demo test test-docker test-floors check format proto fuzz lock sbom audit clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -13,14 +16,14 @@ help: ## Show this help.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.runtime: pyproject.toml constraints.txt locks/build.txt locks/bench.txt | $(BIN)/python
 	@echo "installing eventspec into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) -e '.[bench]'
+	$(call INSTALL,bench)
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.dev: pyproject.toml constraints.txt locks/build.txt locks/dev.txt | $(BIN)/python
 	@echo "installing eventspec and its tools into $(VENV) (a few minutes the first time)"
-	$(PIP_INSTALL) -e '.[dev]'
+	$(call INSTALL,dev)
 	@touch $@ $(VENV)/.runtime
 
 demo: $(VENV)/.runtime ## Start an edge and a cloud on this machine and ask about the shipped clips.
@@ -50,13 +53,19 @@ proto: $(VENV)/.dev ## Regenerate the code of the contract.
 fuzz: $(VENV)/.dev ## Fuzz the codec and all readers, SECONDS=60 for each target; inputs are kept in artifacts/fuzz.
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --keep artifacts/fuzz $(TARGETS)
 
+lock: $(VENV)/.dev ## Write the lock files anew, from pyproject.toml and constraints.txt; UPGRADE=1 takes newer versions.
+	$(BIN)/python -m tests.supply.locking $(if $(UPGRADE),--upgrade)
+
+test-floors: $(VENV)/.dev ## Test with the oldest versions that pyproject.toml allows, in a venv of their own.
+	$(BIN)/python -m tests.supply.floors
+
 sbom: $(VENV)/.dev ## Write artifacts/sbom.json: what is installed, as CycloneDX.
 	@mkdir -p artifacts
 	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --of JSON -o artifacts/sbom.json
 	@echo "wrote artifacts/sbom.json"
 
-audit: $(VENV)/.dev ## Look for known vulnerabilities in what is installed.
-	$(BIN)/python -m tests.dependency_audit
+audit: $(VENV)/.dev ## Look for known vulnerabilities in what is installed; status 2: not all could be asked about.
+	$(BIN)/python -m tests.supply.audit
 
 clean: ## Remove what was installed and built.
 	rm -rf $(VENV) build dist artifacts .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,7 +12,7 @@ from cloud.config import CloudSettings
 from cloud.doctor_cli import doctor
 from cloud.drain_cli import drain
 from cloud.reach_options import CaOption, CertOption, InsecureOption, KeyOption, NameOption
-from cloud.security_cli import certs, token_app
+from cloud.security_cli import certs_app, token_app
 from common.cli import make_app, run_app
 from common.daemon_options import (
     DeviceOption,
@@ -23,6 +23,7 @@ from common.daemon_options import (
     QuantizeOption,
     ReplayOption,
     ThreadsOption,
+    TlsCrlOption,
     TlsKeyOption,
     VerboseOption,
 )
@@ -32,7 +33,7 @@ from common.settings import load_settings
 
 app = make_app("The cloud side of eventspec: runs the target, verifies the drafts of many edges, commits the answer.")
 app.add_typer(token_app, name="token")
-app.command()(certs)
+app.add_typer(certs_app, name="certs")
 app.command()(drain)
 app.command()(doctor)
 
@@ -102,6 +103,7 @@ def serve(
     tls_ca: Annotated[
         str | None, typer.Option(help="CA (PEM) that edges must have a certificate of: mutual TLS. [none]")
     ] = None,
+    tls_crl: TlsCrlOption = None,
     tokens: Annotated[
         str | None,
         typer.Option(help="File of tokens that edges must have one of; see `eventspec-cloud token new`. [none]"),

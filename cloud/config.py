@@ -63,6 +63,7 @@ class CloudSettings(EngineSettings):
     tls_cert: str = ""
     tls_key: str = ""
     tls_ca: str = ""
+    tls_crl: str = ""
     tokens: str = ""
     insecure: bool = False
     metrics: str = ""
@@ -126,7 +127,7 @@ class CloudSettings(EngineSettings):
     @property
     def security(self) -> Security:
         """Who may reach this daemon, and how."""
-        return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure)
+        return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure, self.tls_crl)
 
     @property
     def engine(self) -> EngineSettings:

@@ -85,7 +85,15 @@ def _entries(file: Path) -> tuple[TokenEntry, ...]:
     return parse_tokens(WatchedFile(file).read_text(), str(file))
 
 
+certs_app = typer.Typer(
+    help="A small certificate authority: to try TLS, or for a closed pair. Without a command it is made.",
+    rich_markup_mode=None,
+)
+
+
+@certs_app.callback(invoke_without_command=True)
 def certs(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the files; must not hold any of them yet.")] = Path("certs"),
     host: Annotated[
         list[str] | None, typer.Option(help="Name or address at which edges reach the cloud; several times.")
@@ -95,10 +103,38 @@ def certs(
 ) -> None:
     """Make a small certificate authority with certificates for a cloud and its edges: to try TLS, or for a closed pair.
 
-    Writes ca.pem, ca.key, cloud.pem, cloud.key, and EDGE.pem and EDGE.key for each edge. Keep ca.key off the daemons.
+    Writes ca.pem, ca.key, cloud.pem, cloud.key, EDGE.pem and EDGE.key for each edge, and crl.pem, the list of revoked
+    ones. Keep ca.key off the daemons.
     """
     from common.certificates import write_authority
 
-    written = write_authority(out, hosts=host or ["localhost", "127.0.0.1"], edges=edge or [], days=days)
-    for path in written:
+    if context.invoked_subcommand is None:
+        for path in write_authority(out, hosts=host or ["localhost", "127.0.0.1"], edges=edge or [], days=days):
+            say(str(path))
+
+
+_AUTHORITY = Annotated[Path, typer.Option(help="Folder with ca.pem, ca.key and crl.pem.")]
+
+
+@certs_app.command("issue")
+def certs_issue(
+    edge: Annotated[str, typer.Argument(help="Name of the edge.")],
+    folder: _AUTHORITY = Path("certs"),
+    days: Annotated[int, typer.Option(help="Validity; a short one is a revocation that can't be forgotten.")] = 365,
+) -> None:
+    """Make a certificate for another edge, or a new one for an edge whose own ends."""
+    from common.certificates import issue
+
+    for path in issue(folder, edge, days=days):
         say(str(path))
+
+
+@certs_app.command("revoke")
+def certs_revoke(
+    certificate: Annotated[Path, typer.Argument(help="The certificate's file, such as certs/EDGE.pem.")],
+    folder: _AUTHORITY = Path("certs"),
+) -> None:
+    """Revoke a client certificate: a daemon with --tls-crl refuses it within a second, its streams end within two."""
+    from common.certificates import revoke
+
+    say(f"{certificate} is revoked; the list is {revoke(folder, certificate)}", err=True)

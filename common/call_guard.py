@@ -61,6 +61,8 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         """The handler's own function inside the limits. gRPC tells kinds of functions apart, so each stays its kind."""
 
         async def answer(request: Any, context: Context) -> Any:
+            if (refusal := self._door.refusal(method, context)) is not None:
+                return await self._refusing(refusal)(request, context)
             try:
                 with self._counted(method, context):
                     return await behaviour(request, context)
@@ -68,6 +70,8 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 await abort(context, error)
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            if (refusal := self._door.refusal(method, context)) is not None:
+                await self._refusing(refusal)(request, context)
             try:
                 with self._counted(method, context):
                     async with contextlib.aclosing(behaviour(request, context)) as replies:

@@ -10,6 +10,10 @@ DeviceOption = Annotated[str | None, typer.Option(help="Torch device, such as cp
 DtypeOption = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16. [float32]")]
 QuantizeOption = Annotated[str | None, typer.Option(help="none, 4bit (NF4) or 8bit, through bitsandbytes. [none]")]
 ThreadsOption = Annotated[int | None, typer.Option(help="Torch threads; 0: half of the cores. [0]")]
+TlsCrlOption = Annotated[
+    str | None,
+    typer.Option(help="Revoked client certificates (CRL of --tls-ca, PEM); followed when it changes. [none]"),
+]
 TlsKeyOption = Annotated[str | None, typer.Option(help="Its private key (PEM, no passphrase).")]
 MetricsOption = Annotated[
     str | None, typer.Option(help="Serve Prometheus metrics over HTTP on HOST:PORT; port 0 is any free one. [off]")

@@ -20,6 +20,7 @@ import grpc.aio
 
 from common.access import Scope, TokenBook, bearer_token, require_scope
 from common.errors import AccessError, AuthenticationError
+from common.revocation import RevokedCertificates
 from common.standing import Standing
 
 log = logging.getLogger("eventspec.access")
@@ -54,8 +55,15 @@ Metadata = Iterable[tuple[str, str | bytes]]
 class Door:
     """Decides about calls. `scopes` has the scope of each method by its path; others need `Scope.INFO`."""
 
-    def __init__(self, scopes: Mapping[str, Scope | None], tokens: str = "", *, certificates: bool = False) -> None:
-        """Read the token file, if there is one.
+    def __init__(
+        self,
+        scopes: Mapping[str, Scope | None],
+        tokens: str = "",
+        *,
+        certificates: bool = False,
+        revoked: RevokedCertificates | None = None,
+    ) -> None:
+        """Read the token file, if there is one; `revoked` are client certificates that open nothing any more.
 
         Raises:
             SettingsError: it can't be read, or makes no sense.
@@ -63,6 +71,7 @@ class Door:
         self._scopes = scopes
         self._book = TokenBook(tokens) if tokens else None
         self._certificates = certificates
+        self._revoked = revoked
         self._held = 0
         self.refusals = 0
         self._refused = 0
@@ -84,6 +93,17 @@ class Door:
             self._count(method, error)
             raise
 
+    def refusal(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AccessError | None:
+        """Why a caller's certificate isn't good any more; None if it is, or if none is asked for."""
+        if self._revoked is None:
+            return None
+        try:
+            self._revoked.check_call(context)
+        except AccessError as error:
+            self._count(method, error)
+            return error
+        return None
+
     def principal(self, context: grpc.aio.ServicerContext[Any, Any]) -> Principal:
         """Who makes a call. Raises AuthenticationError if that must be known, and isn't."""
         host = host_of(context.peer())
@@ -96,10 +116,13 @@ class Door:
 
     def standing(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Standing:
         """Whether a call of a method (by its path) would still be let in, while it runs. Raises AccessError."""
+        revoked = self._revoked
+        certificate = (lambda: revoked.check_call(context)) if revoked is not None else None
         if self._book is None:
-            return Standing()
+            return Standing(certificate=certificate)
         metadata = cast("Metadata", context.invocation_metadata() or ())
-        return Standing(self._book, bearer_token(metadata), self._scopes.get(method, Scope.INFO))
+        scope = self._scopes.get(method, Scope.INFO)
+        return Standing(self._book, bearer_token(metadata), scope, certificate=certificate)
 
     async def hold(self) -> None:
         """Keep a refused caller waiting: it costs nothing here, and whoever tries on and on does it slowly."""

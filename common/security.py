@@ -77,17 +77,21 @@ class Security:
         tls: the daemon's certificate and key, and the CA that clients' certificates must be of; empty: no TLS.
         tokens: the token file; empty: no tokens are asked for.
         insecure: listen beyond this machine even without TLS.
+        crl: file of revoked client certificates; empty: none are revoked.
     """
 
     tls: TlsFiles = field(default_factory=TlsFiles)
     tokens: str = ""
     insecure: bool = False
+    crl: str = ""
 
     def check(self, listen: str) -> None:
         """Raise SettingsError if strangers could listen in, or a setting is missing."""
         self.tls.check("tls_cert", "tls_key")
         if self.tls.ca and not self.tls.cert:
             raise SettingsError("tls_ca asks clients for certificates: give tls_cert and tls_key too")
+        if self.crl and not self.tls.ca:
+            raise SettingsError("tls_crl has revoked client certificates: give tls_ca, the authority that issued them")
         if not is_local(listen) and not self.tls.cert and not self.insecure:
             raise SettingsError(
                 f"listening on {listen} without TLS would show everything to anyone: give --tls-cert and --tls-key, "

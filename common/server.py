@@ -26,6 +26,7 @@ from common.door import Door
 from common.errors import SettingsError
 from common.health import HealthService
 from common.loading_gate import LoadingGate
+from common.revocation import RevokedCertificates
 from common.rpc import channel_options
 from common.security import Security, TlsFiles
 from common.tls import server_credentials
@@ -59,7 +60,7 @@ class DaemonServer:
             scopes: the scope that a call of each method must have, by the method's name; others need `Scope.INFO`.
 
         Raises:
-            SettingsError: the token file makes no sense.
+            SettingsError: the token file, or the revocation list, makes no sense.
         """
         self._service = service
         self._security = security or Security()
@@ -69,7 +70,9 @@ class DaemonServer:
         self._gate = LoadingGate(service)
         self._warden = ConnectionWarden(limits := _within(connections or ConnectionLimits()))
         paths = {f"/{service}/{method}": scope for method, scope in (scopes or {}).items()}
-        self.door = Door({**HEALTH, **paths}, self._security.tokens, certificates=bool(self._security.tls.ca))
+        ca, crl = self._security.tls.ca, self._security.crl
+        revoked = RevokedCertificates(crl, ca) if crl else None
+        self.door = Door({**HEALTH, **paths}, self._security.tokens, certificates=bool(ca), revoked=revoked)
         options = [
             *channel_options(max_message_bytes),
             ("grpc.max_allowed_incoming_connections", descriptors.taken(limits.total)),

@@ -1,9 +1,9 @@
-"""Whether a stream that was let in would be let in now: tokens are revoked, expire, and lose scopes while it runs."""
+"""Whether a stream that was let in would be let in now: tokens and certificates are revoked, tokens expire."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 from common.access import Scope, TokenBook, require_scope
@@ -15,8 +15,22 @@ LOOK_EVERY_S = 1.0
 class Standing:
     """Of one stream. Asked often, it looks a token up only when the file has changed, or the token's time is over."""
 
-    def __init__(self, book: TokenBook | None = None, token: str = "", scope: Scope | None = None) -> None:
-        """Without a book, or a scope, everybody is welcome for ever. Raises AccessError if the token isn't valid."""
+    def __init__(
+        self,
+        book: TokenBook | None = None,
+        token: str = "",
+        scope: Scope | None = None,
+        *,
+        certificate: Callable[[], None] | None = None,
+    ) -> None:
+        """Without a book, or a scope, everybody is welcome for ever.
+
+        `certificate` raises AccessError once the caller's certificate isn't valid any more.
+
+        Raises:
+            AccessError: the token isn't valid.
+        """
+        self._certificate = certificate
         self._book = book if scope is not None else None
         self._token = token
         self._scope = scope
@@ -33,7 +47,12 @@ class Standing:
         self._expires = entry.expires
 
     def check(self) -> None:
-        """Raise RevokedError if the stream's token isn't valid any more."""
+        """Raise RevokedError if the stream's token or certificate isn't valid any more."""
+        if self._certificate is not None:
+            try:
+                self._certificate()
+            except AccessError as error:
+                raise RevokedError(str(error)) from error
         book = self._book
         if book is None:
             return
@@ -46,7 +65,7 @@ class Standing:
             raise RevokedError("this stream's token isn't valid any more: connect again with one that is") from error
 
     async def lost(self) -> RevokedError:
-        """Wait until the token isn't valid any more; returns what to tell the peer."""
+        """Wait until it isn't valid any more; returns what to tell the peer."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
@@ -55,7 +74,7 @@ class Standing:
                 return error
 
     async def watching(self, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same messages, as long as the token is valid. Raises RevokedError."""
+        """The same messages, as long as it is valid. Raises RevokedError."""
         async for data in requests:
             self.check()
             yield data

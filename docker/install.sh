@@ -1,6 +1,7 @@
 #!/bin/sh
 # Used by the Dockerfiles, in stages that images only copy from.
-#   install.sh venv LIST...     makes /opt/eventspec and installs those lists of requirements into it
+#   install.sh venv LIST...     makes /opt/eventspec and installs those lists of locked packages into it
+#   install.sh models LIST...   the same, and torch: of constraints.txt, in whatever build the index or local/wheels has
 #   install.sh add LIST...      installs further lists; what that adds or changes is gathered in /added
 #   install.sh wheel            makes a wheel of eventspec itself, from /build/source into /build/wheel
 #   install.sh project          installs that wheel; gathered in /added too
@@ -14,6 +15,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=i
 [ ! -d $site/wheels ] || export PIP_FIND_LINKS=$site/wheels
 
 install() { "$venv/bin/pip" install --quiet -c /build/constraints.txt "$@"; }
+
+# what has another hash than its lock says is refused
+locked() { "$venv/bin/pip" install --quiet --require-hashes --no-deps "$@"; }
 
 lists() { for list in "$@"; do printf ' -r /build/lists/%s.txt' "$list"; done; }
 
@@ -37,13 +41,20 @@ shift
 case $what in
 venv)
     python3 -P -m venv $venv
-    install $(lists "$@")
+    locked $(lists "$@")
+    ;;
+models)
+    python3 -P -m venv $venv
+    locked $(lists "$@")
+    install torch
     slim
     ;;
-add) gather install $(lists "$@") ;;
+add) gather locked $(lists "$@") ;;
 wheel)
-    python3 -P -m venv /build/venv
-    /build/venv/bin/pip wheel --quiet --no-deps -w /build/wheel /build/source
+    venv=/build/venv
+    python3 -P -m venv $venv
+    locked $(lists build)
+    $venv/bin/pip wheel --quiet --no-deps --no-build-isolation -w /build/wheel /build/source
     ;;
 project) gather install --no-deps /build/wheel/*.whl ;;
 *) echo "install.sh: what is $what?" >&2 && exit 2 ;;

@@ -1,47 +1,43 @@
-"""Splits the project's requirements into lists that image builds install in layers, the same in several images.
+"""Splits the locks into lists that image builds install in layers, the same in several images.
 
-`python3 requirements.py pyproject.toml FOLDER` writes `core.txt` (what every command needs), `shared.txt` (what edge
-and cloud both need), and one list for each extra, whole.
+`python3 requirements.py locks FOLDER` writes `shared.txt` (what edge and cloud both need), and each lock as it is.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-
-def flatten(requirements: Sequence[str], project: str, extras: Mapping[str, Sequence[str]]) -> list[str]:
-    """Requirements, sorted, each once; the project's own extras (`project[a,b]`) are replaced by what they hold."""
-    found: set[str] = set()
-    for requirement in requirements:
-        own = re.fullmatch(rf"{re.escape(project)}\[([^\]]*)\]", requirement.replace(" ", ""))
-        if own:
-            for extra in own.group(1).split(","):
-                found.update(flatten(extras[extra], project, extras))
-        else:
-            found.add(requirement)
-    return sorted(found)
+_ENTRY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==[^\n]*\n(?:[ ]{4}[^\n]*\n)*", re.MULTILINE)
 
 
-def lists(metadata: Mapping[str, object]) -> dict[str, list[str]]:
-    """The lists by name, from the `[project]` table of `pyproject.toml`."""
-    name, core = metadata["name"], metadata["dependencies"]
-    extras = metadata["optional-dependencies"]
-    assert isinstance(name, str)
-    assert isinstance(core, list)
-    assert isinstance(extras, dict)
-    flat = {extra: sorted({*core, *flatten(wanted, name, extras)}) for extra, wanted in extras.items()}
-    return {**flat, "core": sorted(core), "shared": sorted(set(flat["edge"]) & set(flat["cloud"]))}
+def normal(name: str) -> str:
+    """A package's name as the index spells it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def entries(text: str) -> dict[str, str]:
+    """A lock's entries by package, each with its hashes; versions for different Pythons are together."""
+    found: dict[str, str] = {}
+    for entry in _ENTRY.finditer(text):
+        name = normal(entry[1])
+        found[name] = found.get(name, "") + entry[0]
+    return found
+
+
+def shared(locks: Mapping[str, str]) -> str:
+    """What the locks `edge` and `cloud` have in common."""
+    cloud = entries(locks["cloud"])
+    return "".join(entry for name, entry in entries(locks["edge"]).items() if name in cloud)
 
 
 def main() -> None:
     """Write the lists."""
-    metadata = tomllib.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["project"]
-    for name, wanted in lists(metadata).items():
-        (Path(sys.argv[2]) / f"{name}.txt").write_text("".join(f"{line}\n" for line in wanted), encoding="utf-8")
+    locks = {path.stem: path.read_text(encoding="utf-8") for path in Path(sys.argv[1]).glob("*.txt")}
+    for name, text in {**locks, "shared": shared(locks)}.items():
+        (Path(sys.argv[2]) / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

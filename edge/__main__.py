@@ -18,6 +18,7 @@ from common.daemon_options import (
     QuantizeOption,
     ReplayOption,
     ThreadsOption,
+    TlsCrlOption,
     TlsKeyOption,
     VerboseOption,
 )
@@ -134,6 +135,7 @@ def serve(
     tls_ca: Annotated[
         str | None, typer.Option(help="CA (PEM) that askers must have a certificate of: mutual TLS. [none]")
     ] = None,
+    tls_crl: TlsCrlOption = None,
     tokens: Annotated[
         str | None, typer.Option(help="File of tokens that askers must have one of (scope ask). [none]")
     ] = None,

@@ -51,6 +51,7 @@ class EdgeSettings(ModelSettings):
     tls_cert: str = ""
     tls_key: str = ""
     tls_ca: str = ""
+    tls_crl: str = ""
     tokens: str = ""
     cloud_ca: str = ""
     cloud_cert: str = ""
@@ -103,7 +104,7 @@ class EdgeSettings(ModelSettings):
     @property
     def security(self) -> Security:
         """Who may reach this daemon, and how."""
-        return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure)
+        return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure, self.tls_crl)
 
     @property
     def host_rules(self) -> HostRules:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from docker.carry_pip import MARK, carry, fitting_wheels, is_local, pinned, pip_conf, settings_of
-from docker.requirements import flatten, lists
+from docker.requirements import entries, shared
 from tests.docker.stack import ROOT
 
 DOCKER = ROOT / "docker"
@@ -50,18 +48,23 @@ def test_daemons_run_as_a_user_and_have_a_health_check(image: str) -> None:
     assert "\nHEALTHCHECK " in last
 
 
-def test_lists_of_the_project() -> None:
-    found = lists(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"])
-    assert any(line.startswith("torch") for line in found["shared"])
-    assert not any(line.startswith("torch") for line in found["core"])
-    assert set(found["core"]) < set(found["shared"]) == set(found["edge"]) & set(found["cloud"])
-    assert not any("eventspec" in line for wanted in found.values() for line in wanted)
+def test_lists_of_the_locks() -> None:
+    locks = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "locks").glob("*.txt")}
+    common = shared(locks)
+    found = {name: set(entries(text)) for name, text in {**locks, "shared": common}.items()}
+    assert found["core"] < found["shared"] == found["edge"] & found["cloud"]
+    assert {"transformers", "numpy"} <= found["shared"]
+    assert not any("torch" in packages for packages in found.values())
+    hashes = {name: entry.count("--hash=") for name, entry in entries(locks["edge"]).items()}
+    assert common.count("--hash=") == sum(hashes[name] for name in found["shared"])
 
 
-@given(st.dictionaries(st.sampled_from("abcd"), st.lists(st.sampled_from(["x>=1", "y", "z<3"]))))
-def test_flat_requirements_hold_what_extras_hold(extras: dict[str, list[str]]) -> None:
-    everything = flatten([f"own[{','.join(extras)}]", "x>=1"] if extras else ["x>=1"], "own", extras)
-    assert everything == sorted({"x>=1", *(line for wanted in extras.values() for line in wanted)})
+def test_what_is_installed_has_a_hash() -> None:
+    """All but torch, whose builds have hashes of their own, and the wheel that was built of this project."""
+    script = (DOCKER / "install.sh").read_text(encoding="utf-8")
+    assert "--require-hashes --no-deps" in script
+    found = re.findall(r"(?:^ +|gather )install (.*?)(?: ;;)?$", script, re.MULTILINE)
+    assert found == ["torch", "--no-deps /build/wheel/*.whl"]
 
 
 def test_the_environment_overrides_pips_files() -> None:
