@@ -157,29 +157,26 @@ def info(
     import dataclasses
     import json
 
-    import grpc
-
     from common import codec
-    from common.errors import LinkError
+    from common.errors import LinkError, NotReadyError
     from common.reach import Reaching
-    from common.rpc import error_of_status, is_word
+    from common.rpc import ask_once
     from common.security import Reach
 
     reach = Reach(ca, cert, key, name, token_file, insecure)
     reach.check(address)
     reaching = Reaching(reach)
     with reaching.channel(address, []) as channel:
-        call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
+        request = codec.encode_info_request()
         try:
-            reply = call(codec.encode_info_request(), timeout=5.0, metadata=reaching.metadata())
-        except grpc.RpcError as error:
-            known = error_of_status(error)
-            if isinstance(known, LinkError) and "certificate" not in str(known) and not is_word(error):
-                known = LinkError(
-                    f"no cloud daemon answers at {address}: start one with `eventspec-cloud serve` "
-                    "(one that speaks TLS wants --ca)"
-                )
-            raise known from error
+            reply = ask_once(channel, f"/{codec.SERVICE}/GetInfo", request, metadata=reaching.metadata(), timeout=5.0)
+        except LinkError as error:
+            if isinstance(error, NotReadyError) or "certificate" in str(error):
+                raise
+            raise LinkError(
+                f"no cloud daemon answers at {address}: start one with `eventspec-cloud serve` "
+                "(one that speaks TLS wants --ca)"
+            ) from error
     typer.echo(json.dumps(dataclasses.asdict(codec.decode_info(reply)), indent=1))
 
 

@@ -33,12 +33,10 @@ def drain(
     import math
     import time
 
-    import grpc
-
     from common import codec
     from common.errors import PromptError
     from common.reach import Reaching
-    from common.rpc import error_of_status
+    from common.rpc import ask_once
     from common.security import Reach
 
     if not (math.isfinite(grace_s) and 0 <= grace_s <= 86_400):
@@ -48,16 +46,11 @@ def drain(
     reaching = Reaching(reach)
     ends_at = time.monotonic() + grace_s
     with reaching.channel(address, []) as channel:
-        call = channel.unary_unary(f"/{codec.SERVICE}/Drain")
         told = -1
         while True:
             grace_ms = max(0, round((ends_at - time.monotonic()) * 1e3))
-            try:
-                reply = call(
-                    codec.encode_drain(undo=undo, grace_ms=grace_ms), timeout=5.0, metadata=reaching.metadata()
-                )
-            except grpc.RpcError as error:
-                raise error_of_status(error) from error
+            wish = codec.encode_drain(undo=undo, grace_ms=grace_ms)
+            reply = ask_once(channel, f"/{codec.SERVICE}/Drain", wish, metadata=reaching.metadata(), timeout=5.0)
             state = codec.decode_drain_state(reply)
             if undo or not state.running:
                 break

@@ -22,6 +22,7 @@ from common import codec
 from common.door import Door, host_of
 from common.errors import AuthorizationError, DrainingError, EventSpecError
 from common.rpc import abort
+from common.sealing import Callee
 from common.security import is_local
 from common.types import DrainState
 
@@ -91,19 +92,21 @@ class Draining:
 
     async def handle(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """The call of an operator. Where no token says who is one, it is whoever is on this machine."""
+        seals = Callee(f"/{codec.SERVICE}/Drain", context.invocation_metadata())
         try:
+            request = seals.open(request)
             self._door.principal(context)
             if not self._door.has_tokens and not _from_here(context.peer()):
                 raise AuthorizationError("without --tokens, a cloud is drained from its own machine only")
             undo, grace_ms = codec.decode_drain(request)
         except EventSpecError as error:
             await self._door.hold()
-            await abort(context, error)
+            await abort(context, error, seals.start)
         if undo:
             self.undo()
         else:
             self.begin(grace_ms / 1e3)
-        return codec.encode_drain_state(self.state)
+        return seals.seal(codec.encode_drain_state(self.state))
 
 
 def _from_here(peer: str) -> bool:

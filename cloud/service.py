@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import grpc
@@ -39,7 +40,7 @@ from common.errors import (
 from common.failures import failure_of
 from common.logs import in_session
 from common.rpc import abort
-from common.sealing import METADATA, is_sealed, seal, unsealed
+from common.sealing import Callee
 from common.standing import Standing
 from common.tracing import NoSpans, Spans, parent_of
 from common.types import Close, Draft, EdgeMessage, Open, Opened
@@ -47,6 +48,7 @@ from common.types import Close, Draft, EdgeMessage, Open, Opened
 log = logging.getLogger("eventspec.cloud")
 
 _LINES_PER_S = 20.0  # about streams that ended
+_FIRST_WORD_S = 1.0  # to wait for the first request of a call that is refused
 _MOST_CHARACTERS = 64  # of a question, for each token that a prompt may have
 
 
@@ -95,7 +97,12 @@ class SpeculationService:
 
     async def get_info(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """Capabilities and limits."""
-        return codec.encode_info(self._engine.info)
+        seals = _seals("GetInfo", context)
+        try:
+            seals.open(request)
+        except EventSpecError as error:
+            await abort(context, error, seals.start)
+        return seals.seal(codec.encode_info(self._engine.info))
 
     # ------------------------------------------------------------------------------------------- speculation
 
@@ -103,18 +110,20 @@ class SpeculationService:
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """One connection of one session."""
-        requests, sealing = await _agree_on_seals(requests, context)
+        seals = _seals("Speculate", context)
+        checked = seals.opened(requests)
         try:
             principal = self._door.principal(context)
             parent = parent_of(context.invocation_metadata())
             standing = self._door.standing(f"/{codec.SERVICE}/Speculate", context)
             with self._admission.call(principal.client, time.monotonic()), self._spans.span("speculate", parent):
-                async with contextlib.aclosing(self._converse(requests, principal, standing)) as replies:
+                async with contextlib.aclosing(self._converse(checked, seals, principal, standing)) as replies:
                     async for reply in replies:
-                        yield sealing(reply)
+                        yield seals.seal(reply)
         except EventSpecError as error:
             await self._refused(error)
-            yield sealing(codec.encode_cloud_message(failure_of(error)))
+            await _begin(seals, checked)
+            yield seals.seal(codec.encode_cloud_message(failure_of(error)))
 
     async def _refused(self, error: EventSpecError) -> None:
         """A call that is refused is counted; who asked for too much, or talked nonsense, waits for the answer."""
@@ -123,11 +132,11 @@ class SpeculationService:
             await self._door.hold()
 
     async def _converse(
-        self, requests: AsyncIterator[bytes], principal: Principal, standing: Standing
+        self, requests: AsyncIterator[bytes], seals: Callee, principal: Principal, standing: Standing
     ) -> AsyncGenerator[bytes, None]:
         with self._striking(principal):
             first = await self._opening(requests)
-        opening = _of(principal, first)
+        opening = _of(principal, first, seals)
         in_session(first.session_id)
         stream = self._streams.attach(opening)
         reader = asyncio.create_task(self._read(requests, stream, opening, first))
@@ -247,22 +256,45 @@ class SpeculationService:
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """A session's video: decode, pick and preprocess the target's frames, hand them to the engine."""
-        requests, sealing = await _agree_on_seals(requests, context)
+        seals = _seals("StreamVideo", context)
+        checked = seals.opened(requests, marked_end=True)
         try:
             principal = self._door.principal(context)
-            requests = self._door.standing(f"/{codec.SERVICE}/StreamVideo", context).watching(requests)
+            checked = self._door.standing(f"/{codec.SERVICE}/StreamVideo", context).watching(checked)
+            scoped = partial(_scoped, principal, seals)
             with self._admission.call(principal.client, time.monotonic()), self._striking(principal):
-                async with contextlib.aclosing(self._videos.take(requests, principal)) as replies:
+                async with contextlib.aclosing(self._videos.take(checked, principal.client, scoped)) as replies:
                     async for reply in replies:
-                        yield sealing(reply)
+                        yield seals.seal(reply)
         except EventSpecError as error:
             await self._refused(error)
-            await abort(context, error)
+            await _begin(seals, checked)
+            await abort(context, error, seals.start)
 
 
-def _of(principal: Principal, opening: Open) -> Open:
+def _seals(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Callee:
+    return Callee(f"/{codec.SERVICE}/{method}", context.invocation_metadata())
+
+
+async def _begin(seals: Callee, checked: AsyncIterator[bytes]) -> None:
+    """A call that is refused before its first request was read: what is said of it must bear that request's seal."""
+    if not seals.begun:
+        with contextlib.suppress(TimeoutError, StopAsyncIteration, EventSpecError):
+            async with asyncio.timeout(_FIRST_WORD_S):
+                await anext(checked)
+
+
+def _scoped(principal: Principal, seals: Callee, chosen_id: str) -> str:
+    """An id that only this principal can mean; and what came without checksums is never taken for what came with them.
+
+    A request of a sealed call may be damaged just so that it looks like another peer's, who seals nothing.
+    """
+    return principal.scoped(f"sealed/{chosen_id}" if seals.sealed and chosen_id else chosen_id)
+
+
+def _of(principal: Principal, opening: Open, seals: Callee) -> Open:
     """The opening under ids that are the principal's own: nobody else's token meets its session or clip."""
-    scoped = principal.scoped
+    scoped = partial(_scoped, principal, seals)
     return replace(opening, session_id=scoped(opening.session_id), clip=scoped(opening.clip), client=principal.client)
 
 
@@ -272,13 +304,3 @@ def _echoing(data: bytes, session_id: str) -> bytes:
     if isinstance(message, Opened):
         return codec.encode_cloud_message(replace(message, session_id=session_id))
     return data
-
-
-async def _agree_on_seals(
-    requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
-) -> tuple[AsyncIterator[bytes], Callable[[bytes], bytes]]:
-    """The requests with their checksums checked, and what to do to each reply; nothing, if the peer doesn't seal."""
-    if not is_sealed(context.invocation_metadata()):
-        return requests, lambda data: data
-    await context.send_initial_metadata((METADATA,))
-    return unsealed(requests), seal

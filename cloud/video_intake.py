@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
@@ -24,7 +24,6 @@ from cloud.streams import StreamTable
 from cloud.turns import FairTurns
 from common import codec
 from common.decoding import decoding_children
-from common.door import Principal
 from common.errors import EngineError, EventSpecError, MessageError, SessionError, VideoFormatError
 from common.replay import load_profile
 from common.video import FeaturesHeader, VideoHeader
@@ -60,8 +59,15 @@ class VideoIntake:
         self._decoding.shutdown(wait=False, cancel_futures=True)
         self._children.close()
 
-    async def take(self, requests: AsyncIterator[bytes], principal: Principal) -> AsyncGenerator[bytes, None]:
+    async def take(
+        self, requests: AsyncIterator[bytes], client: str, scoped: Callable[[str], str]
+    ) -> AsyncGenerator[bytes, None]:
         """The replies to a video. Messages are read, and acknowledged, as they come, while those before are decoded.
+
+        Args:
+            requests: of the call.
+            client: who sends.
+            scoped: the id that is meant by the one which the client has chosen; asked once a request has come.
 
         Raises:
             EventSpecError: the video, or what was said of it, can't be used; its session has heard of it.
@@ -80,13 +86,13 @@ class VideoIntake:
                         await self._refuse_video(session_id)
                     named, announced, items = codec.decode_video_message(data)
                     charged = cost(len(data), len(items))
-                    if (wait := self._admission.video(principal.client, charged, time.monotonic())) > 0:
+                    if (wait := self._admission.video(client, charged, time.monotonic())) > 0:
                         await asyncio.sleep(wait)
                     if header is None:
                         if announced is None or not named:
                             raise MessageError("a video begins with its session id and header")
-                        session_id, header = principal.scoped(named), announced
-                        backlog.start(self._decode(session_id, header, backlog, principal.client))
+                        session_id, header = scoped(named), announced
+                        backlog.start(self._decode(session_id, header, backlog, client))
                     if _is_live(header) and (wait := live.take(charged, time.monotonic())) > 0:
                         await asyncio.sleep(wait)
                     if header.acknowledge:

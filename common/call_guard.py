@@ -17,6 +17,7 @@ from common.connection_warden import ConnectionWarden
 from common.door import Door, Metadata, host_of
 from common.errors import AccessError, CapacityError
 from common.rpc import abort
+from common.sealing import Callee
 
 _WATCHES, _CHECKS, _REFLECTIONS, _REFUSED = "health watches", "health checks", "reflection calls", "refused calls"
 _LIMITS = {
@@ -53,7 +54,8 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         try:
             self._door.check(method, cast("Metadata", handler_call_details.invocation_metadata or ()))
         except AccessError as error:
-            return _of_the_same_kind(handler, self._refusing(error))
+            seen = Callee(method, handler_call_details.invocation_metadata)
+            return _of_the_same_kind(handler, self._refusing(error, seen.start))
         behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         return _of_the_same_kind(handler, self._guarded(method, behaviour))
 
@@ -67,7 +69,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 with self._counted(method, context):
                     return await behaviour(request, context)
             except CapacityError as error:
-                await abort(context, error)
+                await abort(context, error, Callee(method, context.invocation_metadata()).start)
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             if (refusal := self._door.refusal(method, context)) is not None:
@@ -78,7 +80,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                         async for reply in replies:
                             yield reply
             except CapacityError as error:
-                await abort(context, error)
+                await abort(context, error, Callee(method, context.invocation_metadata()).start)
 
         return stream if inspect.isasyncgenfunction(behaviour) else answer
 
@@ -101,7 +103,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         except AccessError:
             return ""
 
-    def _refusing(self, error: AccessError) -> Callable[..., Any]:
+    def _refusing(self, error: AccessError, start: int) -> Callable[..., Any]:
         """Ends every call; the refused one reads nothing of what is sent, and waits if it isn't one of many."""
 
         async def refuse(_: Any, context: Context) -> Any:
@@ -109,7 +111,7 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             self._warden.refused(peer)
             with contextlib.suppress(CapacityError), self._limits.call(_REFUSED, peer, host_of(peer)):
                 await self._door.hold()
-            await abort(context, error)
+            await abort(context, error, start)
 
         return refuse
 

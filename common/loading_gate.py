@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import grpc
@@ -9,6 +10,7 @@ import grpc.aio
 
 from common.errors import NotReadyError
 from common.rpc import abort
+from common.sealing import Callee
 
 
 class LoadingGate(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -27,9 +29,11 @@ class LoadingGate(grpc.GenericRpcHandler):  # type: ignore[misc]
         if self._handlers is not None:
             return self._handlers.service(handler_call_details)
         if str(handler_call_details.method).startswith(self._calls):
-            return grpc.stream_stream_rpc_method_handler(_refuse)  # on the wire, calls of all kinds end alike
+            start = Callee(str(handler_call_details.method), handler_call_details.invocation_metadata).start
+            # on the wire, calls of all kinds end alike
+            return grpc.stream_stream_rpc_method_handler(partial(_refuse, start))
         return None
 
 
-async def _refuse(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-    await abort(context, NotReadyError("this daemon is still loading its model: try again in a moment"))
+async def _refuse(start: int, _: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    await abort(context, NotReadyError("this daemon is still loading its model: try again in a moment"), start)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, cast
+from zlib import crc32
 
 import grpc
 import grpc.aio
 
 from common.errors import EventSpecError, LinkError, NotReadyError
 from common.failures import ERRORS, failure_of
+from common.sealing import Caller, DamagedError
 from common.types import FailureCode
 
 _STATUSES = {
@@ -25,8 +27,11 @@ _STATUSES = {
 }
 
 _MARK = "eventspec-failure"
-_NOT_READY = "not_ready"  # in place of a failure's code; a peer that doesn't know it takes it for a lost link
+# in place of a failure's code; a peer that doesn't know it takes it for a lost link
+_LINK_ERRORS: dict[str, type[LinkError]] = {"not_ready": NotReadyError, "damaged": DamagedError}
 _RETRY_AFTER = "eventspec-retry-after-ms"
+_CHECK = "eventspec-check"
+_LONGEST_DETAILS = 2_000  # all of a status must fit into what gRPC takes of headers
 _LONGEST_HINT_MS = 600_000
 _KNOWN = frozenset(code.value for code in FailureCode)
 
@@ -53,42 +58,93 @@ def channel_options(max_message_bytes: int = 8 << 20) -> list[tuple[str, Any]]:
     ]
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecError) -> NoReturn:
-    """End a call with the status of `error`, marked as this project's own."""
-    code = failure_of(error).code
-    metadata = [(_MARK, _NOT_READY if isinstance(error, NotReadyError) else code.value)]
-    if error.retry_after_ms:
-        metadata.append((_RETRY_AFTER, str(error.retry_after_ms)))
-    await context.abort(_STATUSES[code], str(error), trailing_metadata=tuple(metadata))
+def ask_once(
+    channel: grpc.Channel, path: str, request: bytes, *, metadata: Sequence[tuple[str, str]] = (), timeout: float
+) -> bytes:
+    """The reply to one sealed request.
+
+    Args:
+        channel: to the peer.
+        path: of the method.
+        request: the message.
+        metadata: of the call.
+        timeout: seconds.
+
+    Raises:
+        EventSpecError: what the peer says, or that it can't be reached.
+    """
+    seals = Caller(path, metadata)
+    try:
+        return seals.open(channel.unary_unary(path)(seals.seal(request), timeout=timeout, metadata=tuple(metadata)))
+    except grpc.RpcError as error:
+        raise error_of_status(error, seals.starts) from error
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecError, start: int) -> NoReturn:
+    """End a call with the status of `error`, marked as this project's own, with a checksum that goes on from `start`.
+
+    `start` is `common.sealing.Callee.start`.
+    """
+    code, details = failure_of(error).code, str(error)[:_LONGEST_DETAILS]
+    mark = next((name for name, kind in _LINK_ERRORS.items() if isinstance(error, kind)), code.value)
+    hint = str(error.retry_after_ms) if error.retry_after_ms else ""
+    metadata = [(_MARK, mark), (_CHECK, _checksum(mark, hint, details, start))]
+    if hint:
+        metadata.append((_RETRY_AFTER, hint))
+    await context.abort(_STATUSES[code], details, trailing_metadata=tuple(metadata))
     raise AssertionError("abort returns to nobody")
 
 
-def is_word(error: grpc.RpcError) -> bool:
-    """Whether a failed call's status is the word of a peer of this project, and not gRPC's own."""
-    metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
-    return any(key == _MARK for key, _ in metadata)
+def _checksum(code: str, hint: str, details: str, start: int) -> str:
+    said = "\0".join((code, hint, details))
+    return f"{crc32(said.encode(errors='replace'), start):08x}"
 
 
-def error_of_status(error: grpc.RpcError) -> EventSpecError:
+def _word(error: grpc.RpcError, starts: Iterable[int]) -> EventSpecError | None:
+    """What the peer said of this call; None if that isn't certain."""
+    metadata = dict(cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
+    code, hint, details = str(metadata.get(_MARK, "")), str(metadata.get(_RETRY_AFTER, "")), error.details() or ""
+    if metadata.get(_CHECK) not in [_checksum(code, hint, details, start) for start in starts]:
+        return None
+    if code not in _KNOWN and code not in _LINK_ERRORS:
+        return None
+    known = _LINK_ERRORS[code](details) if code in _LINK_ERRORS else ERRORS[FailureCode(code)](details)
+    if hint.isascii() and hint.isdigit():
+        known.retry_after_ms = min(int(hint[:9]), _LONGEST_HINT_MS)
+    return known
+
+
+def is_word(error: grpc.RpcError, starts: Iterable[int]) -> bool:
+    """Whether a failed call's status is, beyond doubt, what its peer said of it; `starts` as for `error_of_status`."""
+    return _word(error, starts) is not None
+
+
+def error_of_status(error: grpc.RpcError, starts: Iterable[int]) -> EventSpecError:
     """The error behind a failed call.
 
-    gRPC itself uses the same statuses, e.g. INTERNAL for a peer that died in the middle of a frame: only what bears the
-    project's mark is a peer's word; all else is a lost link (or a message over the limit, which stays too large).
+    gRPC itself uses the same statuses, e.g. INTERNAL for a peer that died in the middle of a frame, and headers may be
+    damaged on their way: only what bears the project's mark and a checksum that fits this call is the peer's word. All
+    else is a lost link.
+
+    Args:
+        error: of the call.
+        starts: from what the checksum may go on, `common.sealing.Caller.starts`.
     """
-    details = error.details() or ""
-    metadata = dict(cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
-    code = metadata.get(_MARK)
-    if code in _KNOWN or code == _NOT_READY:
-        known = NotReadyError(details) if code == _NOT_READY else ERRORS[FailureCode(code)](details)
-        after = metadata.get(_RETRY_AFTER, "")
-        if isinstance(after, str) and after.isascii() and after.isdigit():
-            known.retry_after_ms = min(int(after[:9]), _LONGEST_HINT_MS)
+    known = _word(error, starts)
+    if known is not None:
         return known
-    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return ERRORS[FailureCode.CAPACITY](details)
+    details = error.details() or ""
     if "CERTIFICATE_VERIFY_FAILED" in details:
         return LinkError(
             "the peer's certificate isn't of the expected CA, has expired, or is for another host name: check the CA "
             f"file and the address ({details})"
         )
     return LinkError(details or str(error.code()))
+
+
+def blames_connection(error: grpc.RpcError, starts: Iterable[int]) -> bool:
+    """Whether a failed call makes its connection suspect: something answered, but not as a peer of this project does.
+
+    Damage to HTTP/2's own state (HPACK's table, settings) stays for a connection's life.
+    """
+    return error.code() is not grpc.StatusCode.UNAVAILABLE and not is_word(error, starts)

@@ -12,8 +12,9 @@ from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchStat
 from common.errors import LinkError
 from common.reach import Reaching
 from common.rpc import channel_options, error_of_status, is_word
+from common.sealing import Caller, DamagedError
 from common.security import Reach
-from edge.reconnecting import LostDaemonError, NoDaemonError, reconnecting, waiting
+from edge.reconnecting import LostDaemonError, NoDaemonError, Silence, reconnecting, waiting
 
 _IN_CLEAR = Reach()
 
@@ -67,12 +68,20 @@ def _watch_once(address: str, watch: WatchRequest, reach: Reach) -> Iterator[Wat
 def _replies(address: str, method: str, request: bytes, reach: Reach) -> Generator[bytes, None, None]:
     """What the daemon answers to one call, until the generator is closed."""
     reaching = _reaching(address, reach)
+    path, metadata = f"/{codec.EDGE_SERVICE}/{method}", reaching.metadata()
+    seals = Caller(path, metadata)
     with reaching.channel(address, channel_options()) as channel:
-        stream = channel.unary_stream(f"/{codec.EDGE_SERVICE}/{method}")(request, metadata=reaching.metadata())
+        stream = channel.unary_stream(path)(seals.seal(request), metadata=metadata)
         try:
-            yield from stream
+            with closing(Silence(stream.cancel)) as silence:
+                for data in stream:
+                    silence.ends()
+                    if body := seals.open(data):  # else a sign of life
+                        yield body
+        except DamagedError as error:
+            raise LostDaemonError(str(error)) from error
         except grpc.RpcError as error:
-            raise _explained(error, address) from error
+            raise _explained(error, address, seals) from error
         finally:
             stream.cancel()
 
@@ -80,13 +89,15 @@ def _replies(address: str, method: str, request: bytes, reach: Reach) -> Generat
 def daemon_status(address: str, reach: Reach = _IN_CLEAR) -> EdgeStatus:
     """How the daemon at `address` is. Raises LinkError if there is none."""
     reaching = _reaching(address, reach)
+    path, metadata = f"/{codec.EDGE_SERVICE}/Status", reaching.metadata()
+    seals = Caller(path, metadata)
     with reaching.channel(address, channel_options()) as channel:
-        call = channel.unary_unary(f"/{codec.EDGE_SERVICE}/Status")
         try:
-            reply = call(codec.encode_status_request(), timeout=5.0, metadata=reaching.metadata())
-            return codec.decode_status(reply)
+            request = seals.seal(codec.encode_status_request())
+            reply = channel.unary_unary(path)(request, timeout=5.0, metadata=metadata)
+            return codec.decode_status(seals.open(reply))
         except grpc.RpcError as error:
-            raise _explained(error, address) from error
+            raise _explained(error, address, seals) from error
 
 
 def _reaching(address: str, reach: Reach) -> Reaching:
@@ -98,7 +109,7 @@ _UNREACHABLE = ("failed to connect", "connections to all backends", "DNS resolut
 _NOBODY_LISTENS = ("Connection refused", "No such file or directory", "Connection reset")
 
 
-def _explained(error: grpc.RpcError, address: str) -> Exception:
+def _explained(error: grpc.RpcError, address: str, seals: Caller) -> Exception:
     details = error.details() or ""
     if error.code() is grpc.StatusCode.UNAVAILABLE and details.startswith(_UNREACHABLE):
         return NoDaemonError(
@@ -106,7 +117,7 @@ def _explained(error: grpc.RpcError, address: str) -> Exception:
             "start one with `eventspec-edge serve` (one with TLS wants --edge-ca)",
             may_come=any(words in details for words in _NOBODY_LISTENS),
         )
-    known = error_of_status(error)
-    if isinstance(known, LinkError) and not is_word(error):
+    known = error_of_status(error, seals.starts)
+    if isinstance(known, DamagedError) or (isinstance(known, LinkError) and not is_word(error, seals.starts)):
         return LostDaemonError(str(known))
     return known

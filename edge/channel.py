@@ -26,6 +26,7 @@ _LOOK_S = 0.02
 _ANSWER_S = 1.5  # to wait for a sign of life, and so many round trips
 _TRIPS = 4
 _DOUBLINGS = 3
+_RETIRED_S = 60.0
 _SHORTEST_LIFE_S = 1.0  # of a connection attempt, before a caller is told that there is none
 
 
@@ -47,6 +48,7 @@ class Channel:
         self._current = make()
         self._connecting: asyncio.Task[bool] | None = None
         self._checking: asyncio.Task[None] | None = None
+        self._retired: dict[grpc.aio.Channel, asyncio.Task[None]] = {}
         self._in_vain = 0  # questions in a row that nobody answered
         self._trip_s = 0.0  # the quickest sign of life so far
 
@@ -105,6 +107,13 @@ class Channel:
             self._current = self._make()
         await channel.close()
 
+    def retire(self, channel: grpc.aio.Channel) -> None:
+        """What was heard over a channel makes its connection suspect: new calls go elsewhere, those on it may end."""
+        if self._current is channel:
+            self._current = self._make()
+            self._retired[channel] = closing = quietly(channel.close(grace=_RETIRED_S))
+            closing.add_done_callback(lambda _: self._retired.pop(channel, None))
+
     async def _race(self) -> bool:
         """Attempts, each a channel of its own, until one is through; None of them after ten seconds."""
         racing, began = [self._current], self._clock()
@@ -131,6 +140,8 @@ class Channel:
 
     async def close(self) -> None:
         """Let go of it, and of attempts under way."""
+        for channel in list(self._retired):
+            await channel.close()
         for task in (self._connecting, self._checking):
             if task is not None:
                 task.cancel()

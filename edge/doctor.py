@@ -27,9 +27,9 @@ from common.doctor_checks import (
     token_book,
     torch_build,
 )
-from common.errors import AccessError, LinkError
+from common.errors import EventSpecError, LinkError
 from common.reach import Reaching
-from common.rpc import channel_options, error_of_status
+from common.rpc import ask_once, channel_options
 from common.security import TlsFiles
 from common.shipped import shipped_drafter
 from common.types import WIRE_VERSION, ServerInfo
@@ -111,10 +111,9 @@ def _cloud(address: str, settings: EdgeSettings, drafter: Path) -> Iterator[Chec
     with reaching.channel(address, channel_options(settings.max_message_bytes)) as channel:
         try:
             info, trips = _greet(channel, reaching)
-        except grpc.RpcError as error:
-            known = error_of_status(error)
-            todo = "" if isinstance(known, AccessError) or not isinstance(known, LinkError) else _clear_or_tls(settings)
-            yield failure(f"{name}: handshake", str(known), todo)
+        except EventSpecError as error:
+            todo = "" if not isinstance(error, LinkError) else _clear_or_tls(settings)
+            yield failure(f"{name}: handshake", str(error), todo)
             return
         yield from _speed(name, channel, reaching, statistics.median(trips))
     yield from _fits(name, info, settings, drafter)
@@ -128,11 +127,10 @@ def _clear_or_tls(settings: EdgeSettings) -> str:
 
 def _greet(channel: grpc.Channel, reaching: Reaching) -> tuple[ServerInfo, list[float]]:
     """Who is there, and round trips in seconds; the first, with the handshake in it, isn't one of them."""
-    call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
-    trips, reply = [], b""
+    path, trips, reply = f"/{codec.SERVICE}/GetInfo", [], b""
     for _ in range(6):
         began = time.monotonic()
-        reply = call(codec.encode_info_request(), timeout=10.0, metadata=reaching.metadata())
+        reply = ask_once(channel, path, codec.encode_info_request(), metadata=reaching.metadata(), timeout=10.0)
         trips.append(time.monotonic() - began)
     return codec.decode_info(reply), trips[1:]
 

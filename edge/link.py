@@ -2,7 +2,8 @@
 
 `GrpcLink` keeps two TCP connections, and paces video (`edge/pacing.py`): a 20-byte draft never queues behind a 200 KB
 picture. Failures of the network come out as `LinkError`, refusals by the cloud as the error they stand for. Messages
-bear checksums (`common/sealing.py`), and a dead line is found by pings (`edge/channel.py`).
+bear checksums both ways (`common/sealing.py`): what doesn't check is a lost link, never a token and never a refusal. A
+dead line is found by pings (`edge/channel.py`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import grpc
 from common import codec, tracing
 from common.errors import EventSpecError, LinkError
 from common.reach import Reaching
-from common.rpc import channel_options, error_of_status, is_word
-from common.sealing import METADATA, is_sealed, seal, unseal
+from common.rpc import blames_connection, channel_options, error_of_status, is_word
+from common.sealing import Caller, DamagedError
 from common.security import Reach
 from common.types import CloudMessage, Commit, EdgeMessage, Opened, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
@@ -27,14 +28,10 @@ from edge.channel import Channel, quietly
 from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_features, paced_messages
 
-# A damaged byte can make one stream mute on a line that lives. So long is a first word, another token, or another
-# acknowledgement waited for, before the session is resumed on another stream; in between it is the lease of Opened.
-_OPENED_S = 20.0
-_MUTE_S = 10.0
+_SPECULATE, _VIDEO, _INFO = (f"/{codec.SERVICE}/{name}" for name in ("Speculate", "StreamVideo", "GetInfo"))
 _LONGEST_LEASE_S = 300.0  # that is believed
 _RENEWALS = 64  # messages of a stream without a token that count as a word
 _WRITE_S = 20.0  # that a cloud may take to take a message
-_VIDEO_MUTE_S = 30.0
 _REPLIES = 8  # to an upload, beside one for each of its messages
 _QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
 _VIDEO_QUIET_S = 2.0
@@ -42,6 +39,21 @@ _VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
 
 
 Packets = Iterable[VideoPacket] | AsyncIterable[VideoPacket]  # ready, or as they are made
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. A damaged byte can make one stream mute on a line that lives.
+
+    Attributes:
+        opened: a first word is waited for, before the session is resumed on another stream.
+        token: another token; in between it is the lease of `Opened`.
+        video: another acknowledgement of what was sent.
+    """
+
+    opened: float = 20.0
+    token: float = 10.0
+    video: float = 30.0
 
 
 class Stream(Protocol):
@@ -86,21 +98,26 @@ class Link(Protocol):
         """Let go of all connections."""
 
 
+_PATIENT = Patience()
+
+
 class GrpcStream:
     """A `Speculate` call.
 
-    `sealed`: messages bear checksums, ours always, the cloud's if its metadata says so. `check`: asks for a sign of
-    life, when there is silence. `answered` hears after how many seconds the first message came. `busy`: the edge has
-    still to send what the cloud waits for, so that silence means nothing.
+    `seals` are the call's. `check`: asks for a sign of life, when there is silence. `answered` hears after how many
+    seconds the first message came, `suspect` that the connection may be damaged for good. `busy`: the edge has still to
+    send what the cloud waits for, so that silence means nothing.
     """
 
     def __init__(
         self,
         call: Any,
+        seals: Caller,
         *,
-        sealed: bool = False,
+        patience: Patience = _PATIENT,
         check: Callable[[], Awaitable[None]] | None = None,
         answered: Callable[[float], None] = lambda seconds: None,
+        suspect: Callable[[], None] = lambda: None,
         busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._call = call
@@ -109,11 +126,12 @@ class GrpcStream:
         self._began = self._heard_at = time.monotonic()
         self._renewals = 0
         self._busy = busy
-        self._patience_s = _OPENED_S
+        self._seals = seals
+        self._suspect = suspect
+        self._patience = patience
+        self._patience_s = patience.opened
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         call.add_done_callback(self._end)
-        self._sealed = sealed
-        self._theirs: bool | None = None if sealed else False
         self._reading: asyncio.Future[Any] | None = None
         self._writes = asyncio.Lock()
 
@@ -157,13 +175,11 @@ class GrpcStream:
 
     async def send(self, message: EdgeMessage) -> int:
         """Send; returns the bytes on the wire."""
-        data = codec.encode_edge_message(message)
-        if self._sealed:
-            data = seal(data)
+        data = self._seals.seal(codec.encode_edge_message(message))
         try:
             await self._write(data)
         except grpc.RpcError as error:
-            raise error_of_status(error) from error
+            raise self._failed(error) from error
         except Exception as error:  # grpc.aio raises InvalidStateError and others once the call is over
             raise LinkError("the stream is closed") from error
         return len(data)
@@ -173,16 +189,19 @@ class GrpcStream:
         try:
             data = await self._read()
         except grpc.RpcError as error:
-            raise error_of_status(error) from error
+            raise self._failed(error) from error
         except EventSpecError:
             raise
         except Exception as error:  # e.g. a status that isn't text
+            self._suspect()
             raise LinkError(f"the stream broke ({type(error).__name__})") from error
         if data is grpc.aio.EOF:
             raise LinkError("the cloud ended the stream")
-        if self._theirs is None:
-            self._theirs = is_sealed(await self._call.initial_metadata())
-        message = codec.decode_cloud_message(unseal(data) if self._theirs else data)
+        try:
+            message = codec.decode_cloud_message(self._seals.open(data))
+        except DamagedError:
+            self._suspect()
+            raise
         self._word(message)
         return message, len(data)
 
@@ -190,9 +209,9 @@ class GrpcStream:
         """It renews the patience with this stream: a token always, anything else so many times."""
         brings = isinstance(message, Commit) and bool(message.token_ids)
         if brings:
-            self._patience_s = _MUTE_S
+            self._patience_s = self._patience.token
         elif isinstance(message, Opened):
-            self._patience_s = max(_MUTE_S, min(message.lease_ms / 1e3, _LONGEST_LEASE_S))
+            self._patience_s = max(self._patience.token, min(message.lease_ms / 1e3, _LONGEST_LEASE_S))
         self._renewals += not brings
         if brings or self._renewals <= _RENEWALS:
             self._heard_at = time.monotonic()
@@ -207,6 +226,11 @@ class GrpcStream:
 
     def distrust(self) -> None:
         """There is no other cloud."""
+
+    def _failed(self, error: grpc.RpcError) -> EventSpecError:
+        if blames_connection(error, self._seals.starts):
+            self._suspect()
+        return error_of_status(error, self._seals.starts)
 
     async def close(self) -> None:
         """Half-close, let the cloud finish, then drop the call."""
@@ -235,10 +259,13 @@ async def _result(operation: asyncio.Future[Any]) -> Any:
         raise
 
 
-def _heard_since(since: float, stream: VideoInFlight) -> None:
-    """Raises LinkError: of a video that a question waits for, nothing has arrived for long."""
-    if stream.awaited and time.monotonic() - since > _VIDEO_MUTE_S:
-        raise LinkError(f"no word for {_VIDEO_MUTE_S:.0f} s on this upload")
+def _heard_since(since: float, stream: VideoInFlight, patience_s: float) -> None:
+    """Raises LinkError: of a video that a question waits for, or of what was sent of another, nothing has arrived."""
+    now = time.monotonic()
+    if not stream.awaited:
+        since = max(since, stream.messages[0][1]) if stream.messages else now
+    if now - since > patience_s:
+        raise LinkError(f"no word for {patience_s:.0f} s on this upload")
 
 
 def _retrieve(done: asyncio.Future[Any]) -> None:
@@ -249,11 +276,12 @@ def _retrieve(done: asyncio.Future[Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Where the cloud is, the largest message, and how to reach it: TLS, token."""
+    """Where the cloud is, the largest message, and how to reach it: TLS, token; how long silence is borne."""
 
     address: str
     max_message_bytes: int = 8 << 20
     reach: Reach = field(default_factory=Reach)
+    patience: Patience = _PATIENT
 
 
 class GrpcLink:
@@ -275,33 +303,50 @@ class GrpcLink:
 
     async def _ask(self, channel: grpc.aio.Channel, timeout: float) -> None:
         """A sign of life; a refusal is one too."""
-        call = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")
+        metadata = self._metadata()
+        seals = Caller(_INFO, metadata)
         try:
-            await call(codec.encode_info_request(), timeout=timeout, metadata=self._metadata())
+            call = channel.unary_unary(_INFO)
+            seals.open(await call(seals.seal(codec.encode_info_request()), timeout=timeout, metadata=metadata))
         except grpc.RpcError as error:
-            if not is_word(error):
+            if not is_word(error, seals.starts):
                 raise LinkError("the cloud gives no sign of life") from error
+        except DamagedError:
+            raise
         except (asyncio.CancelledError, Exception) as error:  # the channel was closed meanwhile
             raise LinkError("the connection was given up") from error
 
-    def _metadata(self, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-        return (*self._reaching.metadata(), *tracing.metadata(), *more)
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (*self._reaching.metadata(), *tracing.metadata())
 
     async def info(self, timeout: float) -> ServerInfo:
         """The cloud's capabilities and limits."""
-        call = self._drafts.current.unary_unary(f"/{codec.SERVICE}/GetInfo")
+        channel, metadata = self._drafts.current, self._metadata()
+        seals = Caller(_INFO, metadata)
         try:
-            reply = await call(codec.encode_info_request(), timeout=timeout, metadata=self._metadata())
-            return codec.decode_info(reply)
+            request = seals.seal(codec.encode_info_request())
+            reply = await channel.unary_unary(_INFO)(request, timeout=timeout, metadata=metadata)
+            return codec.decode_info(seals.open(reply))
+        except DamagedError:
+            self._drafts.retire(channel)
+            raise
         except grpc.RpcError as error:
-            raise error_of_status(error) from error
+            if blames_connection(error, seals.starts):
+                self._drafts.retire(channel)
+            raise error_of_status(error, seals.starts) from error
 
     async def open(self) -> GrpcStream:
         """Open a stream."""
         await self._drafts.connected()
-        call = self._drafts.current.stream_stream(f"/{codec.SERVICE}/Speculate")(metadata=self._metadata(METADATA))
+        channel, metadata = self._drafts.current, self._metadata()
         return GrpcStream(
-            call, sealed=True, check=self._check, answered=self._drafts.answered, busy=lambda: self._awaited > 0
+            channel.stream_stream(_SPECULATE)(metadata=metadata),
+            Caller(_SPECULATE, metadata),
+            patience=self.settings.patience,
+            check=self._check,
+            answered=self._drafts.answered,
+            suspect=lambda: self._drafts.retire(channel),
+            busy=lambda: self._awaited > 0,
         )
 
     async def _check(self) -> None:
@@ -348,52 +393,64 @@ class GrpcLink:
 
     async def _send_video(self, messages: AsyncIterator[bytes], stream: VideoInFlight) -> int:
         """Send messages, and take acknowledgements in for `stream`."""
-        size = 0
+        size, metadata = 0, self._metadata()
+        seals = Caller(_VIDEO, metadata)
         broken: list[EventSpecError] = []
 
         async def counted() -> AsyncIterator[bytes]:
             nonlocal size
             try:
                 async for data in messages:
-                    sealed = seal(data)
+                    sealed = seals.seal(data)
                     size += len(sealed)
                     stream.count += 1
                     yield sealed
+                yield seals.seal(b"")  # the end: that the connection says so isn't enough
             except EventSpecError as error:  # gRPC only logs it, and cancels the call
                 broken.append(error)
 
+        channel = self._video.current
         try:
             await self._video.connected()
-            await self._converse(counted(), stream)
+            channel = self._video.current
+            await self._converse(channel.stream_stream(_VIDEO)(counted(), metadata=metadata), seals, stream)
+        except DamagedError:
+            self._video.retire(channel)
+            raise
         except grpc.RpcError as error:
-            raise (broken[0] if broken else error_of_status(error)) from error
+            if broken:
+                raise broken[0] from error
+            if blames_connection(error, seals.starts):
+                self._video.retire(channel)
+            raise error_of_status(error, seals.starts) from error
         finally:
             self._pacing.forget(stream)
         return size
 
-    async def _converse(self, messages: AsyncIterator[bytes], stream: VideoInFlight) -> None:
-        """One call of an upload."""
-        stream_video = self._video.current.stream_stream(f"/{codec.SERVICE}/StreamVideo")
-        began, call = time.monotonic(), stream_video(messages, metadata=self._metadata(METADATA))
+    async def _converse(self, call: Any, seals: Caller, stream: VideoInFlight) -> None:
+        """One call of an upload. Raises LinkError if its last word doesn't come."""
+        began, ended = time.monotonic(), False
         self._uploads += 1
         self._awaited += stream.awaited
         try:
             async for reply in self._watched(call, stream):
                 self._video.answered(time.monotonic() - began)
-                theirs = is_sealed(await call.initial_metadata())
-                received = codec.decode_video_acknowledgement(unseal(reply) if theirs else reply)
+                received = codec.decode_video_acknowledgement(seals.open(reply))
+                ended = received is None
                 if received is not None:
                     self._pacing.acknowledged(stream, received)
         finally:
             call.cancel()  # if it isn't over, it has failed
             self._uploads -= 1
             self._awaited -= stream.awaited
+        if not ended:
+            raise LinkError("the cloud ended an upload without a word about it")
 
     async def _watched(self, call: Any, stream: VideoInFlight) -> AsyncIterator[bytes]:
         """The replies of an upload; when none comes for a while, its connection is asked for a sign of life.
 
         A video that a question waits for is given up if the cloud says nothing about it for long. One that is recorded
-        meanwhile may pause.
+        meanwhile may pause, but what was sent of it is to be acknowledged.
         """
         replies, taken, since = 0, stream.acknowledged, time.monotonic()
         while True:
@@ -404,7 +461,7 @@ class GrpcLink:
                     await asyncio.wait({reading}, timeout=_VIDEO_QUIET_S)
                     if not reading.done():
                         await self._video.check(_VIDEO_ANSWER_S)
-                        _heard_since(since, stream)
+                        _heard_since(since, stream, self.settings.patience.video)
                 reply = await _result(reading)
             finally:
                 if not reading.done():
@@ -417,7 +474,7 @@ class GrpcLink:
             yield reply
             if stream.acknowledged > taken or replies == 1:
                 taken, since = stream.acknowledged, time.monotonic()
-            _heard_since(since, stream)
+            _heard_since(since, stream, self.settings.patience.video)
 
     async def close(self) -> None:
         """Let go of both connections."""

@@ -5,6 +5,7 @@ Nothing is shown twice, nothing changes.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
@@ -14,6 +15,7 @@ from common.errors import EventSpecError, LinkError, NotReadyError
 
 T = TypeVar("T")
 _FIRST_S, _LONGEST_S = 0.05, 0.5
+_SILENCE_S = 30.0
 _CUT = "\N{REPLACEMENT CHARACTER}"  # stands at the end for a character whose last bytes are still to come
 
 
@@ -100,6 +102,31 @@ def waiting(
         else:
             return
         patience.wait()
+
+
+class Silence:
+    """Ends a call (`end`) on which the daemon, which gives a sign of life every few seconds, says nothing for long."""
+
+    def __init__(self, end: Callable[[], object], longest_s: float = _SILENCE_S) -> None:
+        self._end = end
+        self._longest_s = longest_s
+        self._heard_at = time.monotonic()
+        self._over = threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def ends(self) -> None:
+        """Something was heard."""
+        self._heard_at = time.monotonic()
+
+    def close(self) -> None:
+        """The call is over."""
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(max(0.05, self._heard_at + self._longest_s - time.monotonic())):
+            if time.monotonic() - self._heard_at >= self._longest_s:
+                self._end()
+                return
 
 
 def reconnecting(

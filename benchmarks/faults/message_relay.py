@@ -1,4 +1,7 @@
-"""A relay of gRPC messages between edge and cloud, which doubles, swaps and damages them on demand."""
+"""A relay of gRPC messages between edge and cloud, which doubles, swaps and damages them on demand.
+
+It seals what it passes on anew, so that a message that comes twice or out of order isn't just a wrong checksum.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import grpc.aio
 from benchmarks.faults.tcp_relay import damaged
 from common import codec
 from common.rpc import channel_options
+from common.sealing import Callee, Caller
 
 _HELD_S = 0.05  # a message that waits to be overtaken goes at last
 
@@ -70,12 +74,10 @@ class MessageRelay:
 
     def _stream(self, path: str) -> Callable[[Any, Any], AsyncIterator[bytes]]:
         async def relay(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            theirs = [(k, v) for k, v in context.invocation_metadata() or () if k.startswith("eventspec-")]
-            call = self._channel.stream_stream(path)(self._through(requests, "up"), metadata=theirs)
+            edge, cloud = Callee(path), Caller(path)
+            call = self._channel.stream_stream(path)(self._through(requests, "up", edge.open, cloud.seal))
             try:
-                metadata = await call.initial_metadata()
-                await context.send_initial_metadata([(k, v) for k, v in metadata or () if k.startswith("eventspec-")])
-                async for data in self._through(call, "down"):
+                async for data in self._through(call, "down", cloud.open, edge.seal):
                     yield data
             except grpc.RpcError as error:
                 trailing = [(k, v) for k, v in error.trailing_metadata() or () if k.startswith("eventspec-")]
@@ -85,12 +87,22 @@ class MessageRelay:
 
         return relay
 
-    async def _through(self, messages: AsyncIterator[bytes], way: str) -> AsyncIterator[bytes]:
-        """The messages of one stream and direction, with what the mischief does to them."""
+    async def _through(
+        self,
+        messages: AsyncIterator[bytes],
+        way: str,
+        open_: Callable[[bytes], bytes] = bytes,
+        seal: Callable[[bytes], bytes] = bytes,
+    ) -> AsyncIterator[bytes]:
+        """The messages of one stream and direction, with what the mischief does to them.
+
+        The first of a call, which all checksums go on from, and the mark of an upload's end keep their places.
+        """
         loop = asyncio.get_running_loop()
         source = aiter(messages)
         held: bytes | None = None
         pending: asyncio.Future[bytes | None] | None = None
+        first = way == "up" and open_ is not bytes
         try:
             while True:
                 if pending is None:
@@ -98,30 +110,35 @@ class MessageRelay:
                 if held is not None:
                     await asyncio.wait({pending}, timeout=_HELD_S)
                     if not pending.done():
-                        yield held
+                        yield seal(held)
                         held = None
                         continue
-                data = await pending
+                came = await pending
                 pending = None
-                if data is None:
+                if came is None:
                     if held is not None:
-                        yield held
+                        yield seal(held)
                     return
-                if not self.mischief.meets(way, loop.time()):
-                    yield data
+                data = open_(came)
+                if held is not None and not data:
+                    yield seal(held)
+                    held = None
+                if first or not data or not self.mischief.meets(way, loop.time()):
+                    first = False
+                    yield seal(data)
                 elif self.mischief.kind == "duplicate":
-                    yield data
-                    yield data
+                    yield seal(data)
+                    yield seal(data)
                 elif self.mischief.kind == "damage":
                     assert self.mischief.draw is not None
-                    yield damaged(data, self.mischief.draw.randrange(2**31))
+                    yield damaged(seal(data), self.mischief.draw.randrange(2**31))
                 elif held is None:
                     held = data
                     continue
                 else:
-                    yield data
+                    yield seal(data)
                 if held is not None:
-                    yield held
+                    yield seal(held)
                     held = None
         finally:
             if pending is not None:

@@ -1,7 +1,7 @@
 """A cloud that lies to its edges: `python -m benchmarks.hostile.lying_cloud serve HOST:PORT TOKENIZER_HASH`.
 
-It speaks the contract, or what looks like it. The question says which lie it tells; `LIES` has them all. Whoever asks
-"honest" is answered with a few words, so that there is something to compare with.
+It speaks the contract, or what looks like it, with right checksums. The question says which lie it tells; `LIES` has
+them all. Whoever asks "honest" is answered with a few words, so that there is something to compare with.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from eventspec.v1 import speculation_pb2 as pb
 from benchmarks.hostile.raw_http2 import goaway, http_redirect, slow_drip
 from common import codec
 from common.rpc import channel_options
+from common.sealing import Callee
 from common.types import ServerInfo
 
 Replies = AsyncIterator[bytes]
@@ -153,28 +154,33 @@ class LyingService:
 
     async def get_info(self, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """Absurd limits."""
-        return codec.encode_info(self._info)
+        seals = Callee(f"/{codec.SERVICE}/GetInfo")
+        seals.open(request)
+        return seals.seal(codec.encode_info(self._info))
 
     async def speculate(
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """The lie that the question asks for; nothing after the `Open` is ever read."""
-        opening = pb.SpeculateRequest.FromString(await anext(requests)).open
+        seals = Callee(f"/{codec.SERVICE}/Speculate")
+        opening = pb.SpeculateRequest.FromString(seals.open(await anext(requests))).open
         if opening.question == "compressed":
             context.set_compression(grpc.Compression.Gzip)
-            yield b"\x00" * (400 << 20)
+            yield seals.seal(b"\x00" * (400 << 20))
         if opening.question == "status":
             await context.abort(grpc.StatusCode.INTERNAL, _ESCAPES * 20, (("eventspec-failure", "no such code"),))
         async for reply in LIES[opening.question](opening):
-            yield reply
+            yield seals.seal(reply)
 
     async def stream_video(
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """Acknowledges what nobody sent, for ever."""
-        yield codec.encode_video_acknowledgement(2**53)
+        seals = Callee(f"/{codec.SERVICE}/StreamVideo")
+        seals.open(await anext(requests))
+        yield seals.seal(codec.encode_video_acknowledgement(2**53))
         while True:
-            yield codec.encode_video_acknowledgement(1)
+            yield seals.seal(codec.encode_video_acknowledgement(1))
 
 
 RAW = {"goaway": goaway, "redirect": http_redirect, "drip": slow_drip}

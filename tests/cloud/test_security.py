@@ -21,6 +21,7 @@ from common.certificates import write_authority
 from common.errors import AuthenticationError, AuthorizationError, EventSpecError, LinkError
 from common.reach import Reaching
 from common.rpc import channel_options, error_of_status
+from common.sealing import Caller
 from common.security import Reach
 from common.types import Close, Commit, Failure, FailureCode, Finished, Opened
 from common.watched_file import write_private
@@ -172,11 +173,12 @@ def tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tokens:
 async def failure_of_call(served: Cloud, method: str, way: Reach | None) -> EventSpecError:
     """What a call that is refused hears."""
     metadata = Reaching(way).metadata() if way is not None else ()
-    call = served.channel.stream_stream(f"/{codec.SERVICE}/{method}")(metadata=metadata)
+    path = f"/{codec.SERVICE}/{method}"
+    call = served.channel.stream_stream(path)(metadata=metadata)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async with asyncio.timeout(30):
             await call.read()
-    return error_of_status(caught.value)
+    return error_of_status(caught.value, Caller(path, metadata).starts)
 
 
 async def test_strangers_stay_outside(monkeypatch: pytest.MonkeyPatch, tokens: Tokens, clip: Clip) -> None:

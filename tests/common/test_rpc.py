@@ -10,7 +10,9 @@ import grpc.aio
 import pytest
 
 from common.errors import CapacityError, EngineError, EventSpecError, InputError, LinkError, MismatchError, SessionError
-from common.rpc import abort, error_of_status
+from common.rpc import abort, blames_connection, error_of_status, is_word
+
+START = 12_345
 
 
 async def call_that_fails(fail: Any) -> grpc.RpcError:
@@ -37,8 +39,8 @@ async def call_that_fails(fail: Any) -> grpc.RpcError:
 
 @pytest.mark.parametrize("kind", [InputError, MismatchError, CapacityError, SessionError, EngineError, LinkError])
 async def test_a_peers_error_comes_back_as_what_it_was(kind: type[EventSpecError]) -> None:
-    error = await call_that_fails(lambda context: abort(context, kind("for this reason")))
-    found = error_of_status(error)
+    error = await call_that_fails(lambda context: abort(context, kind("for this reason"), START))
+    found = error_of_status(error, [1, START])
     assert type(found) is kind
     assert str(found) == "for this reason"
 
@@ -49,9 +51,41 @@ async def test_a_peers_error_comes_back_as_what_it_was(kind: type[EventSpecError
 )
 async def test_a_status_that_no_peer_of_ours_sent_is_a_lost_link(status: grpc.StatusCode) -> None:
     error = await call_that_fails(lambda context: context.abort(status, "Internal error from Core"))
-    assert type(error_of_status(error)) is LinkError
+    assert type(error_of_status(error, [1, START])) is LinkError
 
 
-async def test_a_message_over_the_limit_stays_too_large() -> None:
+async def test_a_message_over_the_limit_is_a_lost_link_as_long_as_only_grpc_says_so() -> None:
     error = await call_that_fails(lambda context: context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too large"))
-    assert type(error_of_status(error)) is CapacityError
+    assert type(error_of_status(error, [START])) is LinkError
+
+
+async def test_a_failure_of_another_call_is_a_lost_link() -> None:
+    error = await call_that_fails(lambda context: abort(context, InputError("for this reason"), START ^ 1))
+    assert type(error_of_status(error, [1, START])) is LinkError
+    assert not is_word(error, [START])
+    assert blames_connection(error, [START])
+
+
+@pytest.mark.parametrize("key", ["eventspec-failure", "eventspec-retry-after-ms", "eventspec-check", "details"])
+async def test_a_failure_with_any_part_damaged_is_a_lost_link(key: str) -> None:
+    """What a relay, or a flipped bit, makes of a status that was a clear refusal."""
+    refused = await call_that_fails(lambda context: abort(context, CapacityError("ask again", 500), START))
+    assert error_of_status(refused, [START]).retry_after_ms == 500
+    trailing = {k: v for k, v in refused.trailing_metadata() or () if k.startswith("eventspec-")}
+    details = str(refused.details())
+    if key == "details":
+        details = details.replace("again", "aga`n")
+    else:
+        changed = {"eventspec-failure": "invalid", "eventspec-retry-after-ms": "501", "eventspec-check": "00000000"}
+        trailing[key] = changed[key]
+    error = await call_that_fails(
+        lambda context: context.abort(refused.code(), details, trailing_metadata=tuple(trailing.items()))
+    )
+    assert type(error_of_status(error, [START])) is LinkError
+
+
+async def test_a_long_failure_is_cut() -> None:
+    error = await call_that_fails(lambda context: abort(context, InputError("long \N{SNOWMAN} " * 2_000), START))
+    found = error_of_status(error, [START])
+    assert type(found) is InputError
+    assert len(str(found)) == 2_000

@@ -16,6 +16,7 @@ from common import codec
 from common.access import Scope
 from common.errors import NotReadyError, SettingsError
 from common.rpc import error_of_status
+from common.sealing import Caller
 from common.security import Security
 from common.server import LIVENESS, READINESS, DaemonServer, somebody_listens
 
@@ -61,9 +62,9 @@ async def test_what_a_loading_daemon_answers(server: DaemonServer) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as streamed:
             async for _ in channel.unary_stream(STREAM)(b""):
                 pass
-        for caught in (unary, streamed):
+        for caught, path in ((unary, UNARY), (streamed, STREAM)):
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-            error = error_of_status(caught.value)
+            error = error_of_status(caught.value, Caller(path).starts)
             assert isinstance(error, NotReadyError)
             assert error.retryable and error.retry_after_ms == NotReadyError.retry_after_ms > 0
             assert "loading" in str(error) and "\n" not in str(error)

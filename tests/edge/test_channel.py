@@ -20,22 +20,26 @@ from cloud.daemon import CloudDaemon
 from common import codec
 from common.types import Open, Opened
 from common.video import VideoPacket
-from edge.link import GrpcLink, LinkSettings
+from edge.link import GrpcLink, LinkSettings, Patience
 from edge.runner import Video
 from edge.video import Clip, open_clip, write_video
 from edge.worker import DraftingThread
 from tests.edge.test_runner import QUESTIONS, Asker, truth
 from tests.local_engine import LocalEngine
 
+PATIENT = Patience()
+
 
 @asynccontextmanager
-async def relayed(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[LocalEngine, GrpcLink, TcpRelay]]:
+async def relayed(
+    monkeypatch: pytest.MonkeyPatch, patience: Patience = PATIENT
+) -> AsyncIterator[tuple[LocalEngine, GrpcLink, TcpRelay]]:
     """A cloud daemon over an engine in this process, and a link to it through a relay that can misbehave."""
     monkeypatch.setattr(cloud.daemon, "EngineProcess", LocalEngine)
     daemon = CloudDaemon(CloudSettings(listen="127.0.0.1:0", sessions=2, grace_s=0.2))
     await daemon.start()
     relay = TcpRelay(daemon.address)
-    link = GrpcLink(LinkSettings(relay.listen("127.0.0.1")))
+    link = GrpcLink(LinkSettings(relay.listen("127.0.0.1"), patience=patience))
     engine = daemon._engine
     assert isinstance(engine, LocalEngine)
     try:
@@ -149,9 +153,7 @@ async def test_a_stream_that_is_mute_on_a_line_that_lives_is_replaced(
     monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread, heard: int
 ) -> None:
     """As when a damaged byte sent its messages to another stream: from the beginning, before the first token, later."""
-    monkeypatch.setattr("edge.link._MUTE_S", 1.0)
-    monkeypatch.setattr("edge.link._OPENED_S", 1.0)
-    async with relayed(monkeypatch) as (engine, link, _):
+    async with relayed(monkeypatch, Patience(opened=1.0, token=1.0)) as (engine, link, _):
         asker = Asker(link, thread, max_ahead=4, give_up_after=40.0)
         asker.runner._video = Video(clip.header, clip.packets)
         deliver, delivered = engine.on_output, itertools.count()
@@ -174,9 +176,8 @@ async def test_a_stream_that_is_mute_on_a_line_that_lives_is_replaced(
 async def test_an_upload_that_is_mute_on_a_line_that_lives_is_begun_again(
     monkeypatch: pytest.MonkeyPatch, clip: Clip, thread: DraftingThread
 ) -> None:
-    monkeypatch.setattr("edge.link._VIDEO_MUTE_S", 1.0)
     monkeypatch.setattr("edge.link._VIDEO_QUIET_S", 0.2)
-    async with relayed(monkeypatch) as (_, link, _):
+    async with relayed(monkeypatch, Patience(video=1.0)) as (_, link, _):
         asker = Asker(link, thread, give_up_after=40.0)
         uploads = itertools.count()
         stuck = asyncio.Event()

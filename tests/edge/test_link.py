@@ -17,6 +17,7 @@ from cloud.config import CloudSettings
 from cloud.daemon import CloudDaemon
 from common import codec
 from common.errors import LinkError, VideoFormatError
+from common.sealing import Callee, Caller
 from common.types import Cancel, Close, Open, Opened
 from common.video import VideoPacket
 from edge.link import GrpcLink, GrpcStream, LinkSettings
@@ -63,7 +64,7 @@ async def test_a_whole_answer(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> No
         engine.waits_for_draft = True
         one = asker(link, thread, clip)
         assert await one.run() == truth()
-        await engine.until_closed(one.session.opening.session_id)
+        await engine.until_closed(f"sealed/{one.session.opening.session_id}")
         assert engine.engine.sessions == 0
         assert one.session.figures.uplink_bytes["video"] > sum(len(p.data) for p in clip.packets())
     thread.close()
@@ -90,7 +91,7 @@ async def test_the_goodbye_of_an_asker_that_leaves_arrives(
             await reached.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await engine.until_closed(one.session.opening.session_id)
+        await engine.until_closed(f"sealed/{one.session.opening.session_id}")
         assert engine.engine.sessions == 0
     thread.close()
 
@@ -136,7 +137,7 @@ class SlowCall:
 
 async def test_a_cancelled_send_takes_neither_the_call_nor_the_next_message_along() -> None:
     call = SlowCall()
-    stream = GrpcStream(call)
+    stream = GrpcStream(call, Caller("/a"))
     sending = asyncio.create_task(stream.send(Cancel()))
     await asyncio.sleep(0)
     sending.cancel()
@@ -147,12 +148,13 @@ async def test_a_cancelled_send_takes_neither_the_call_nor_the_next_message_alon
     await goodbye
     await stream.close()
     assert not call.dead
-    assert call.written == [codec.encode_edge_message(m) for m in (Cancel(), Close())]
+    seals = Callee("/a")
+    assert [seals.open(data) for data in call.written] == [codec.encode_edge_message(m) for m in (Cancel(), Close())]
 
 
 async def test_a_write_that_doesnt_hear_that_its_call_is_over_is_given_up() -> None:
     call = SlowCall()
-    stream = GrpcStream(call)
+    stream = GrpcStream(call, Caller("/a"))
     sending = asyncio.create_task(stream.send(Cancel()))
     await asyncio.sleep(0.01)
     assert not sending.done()
@@ -165,7 +167,7 @@ async def test_a_write_that_doesnt_hear_that_its_call_is_over_is_given_up() -> N
 async def test_a_cancelled_receive_leaves_the_call_alone() -> None:
     call = SlowCall()
     call.written = [b"", b""]
-    stream = GrpcStream(call)
+    stream = GrpcStream(call, Caller("/a"))
     receiving = asyncio.create_task(stream.receive())
     await asyncio.sleep(0)
     receiving.cancel()

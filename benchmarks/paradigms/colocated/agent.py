@@ -21,6 +21,7 @@ from common.ask import Answer, AskEvent, AskRequest, Report
 from common.errors import PromptError
 from common.replay import load_profile
 from common.rpc import channel_options, error_of_status
+from common.sealing import Caller
 from common.server import DaemonServer, run_daemon
 from common.video import VideoPacket
 from edge.service import EdgeService
@@ -50,7 +51,7 @@ class ColocatedAnswers:
         try:
             reply = await self._channel.unary_unary(f"/{SERVICE}/Describe")(b"", timeout=30.0, wait_for_ready=True)
         except grpc.RpcError as error:
-            raise error_of_status(error) from error
+            raise error_of_status(error, Caller(f"/{SERVICE}/Describe").starts) from error
         self._spec = PictureSpec.decode(reply)
         await asyncio.get_running_loop().run_in_executor(self._files, warm_up)
 
@@ -81,7 +82,7 @@ class ColocatedAnswers:
                     event = Report(timing.report(event.values, upload, stages))
                 yield event
         except grpc.RpcError as error:
-            raise error_of_status(error) from error
+            raise error_of_status(error, Caller(f"/{SERVICE}/Ask").starts) from error
         finally:
             call.cancel()
 

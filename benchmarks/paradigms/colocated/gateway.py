@@ -20,6 +20,7 @@ from common import codec
 from common.ask import Answer, AskRequest
 from common.errors import EventSpecError, MessageError
 from common.rpc import abort
+from common.sealing import Callee
 from common.server import DaemonServer, run_daemon
 from common.video import VideoHeader, VideoPacket
 from edge.answering import Answering
@@ -145,7 +146,7 @@ class GatewayDaemon:
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[bytes]:
         """One question with its sensor data; the answer streams, the report comes last."""
-        incoming = aiter(requests)
+        incoming, start = aiter(requests), Callee(f"/{SERVICE}/Ask").start
         try:
             ask, pictures = decode_opening(await anext(incoming))
             _, header, first = codec.decode_video_message(await anext(incoming))
@@ -159,9 +160,9 @@ class GatewayDaemon:
             finally:
                 reader.cancel()
         except EventSpecError as error:
-            await abort(context, error)
+            await abort(context, error, start)
         except StopAsyncIteration:
-            await abort(context, MessageError("the upload ended before the video's header"))
+            await abort(context, MessageError("the upload ended before the video's header"), start)
 
     async def _answer(
         self, ask: AskRequest, pictures: list[NDArray[Any]], video: UploadedVideo

@@ -25,31 +25,31 @@ _sym_db = _symbol_database.Default()
 from eventspec.v1 import speculation_pb2 as eventspec_dot_v1_dot_speculation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65ventspec/v1/edge_service.proto\x12\x0c\x65ventspec.v1\x1a\x1e\x65ventspec/v1/speculation.proto\"\xee\x02\n\nAskRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x13\n\x0b\x65vents_path\x18\x02 \x01(\t\x12\x12\n\nvideo_path\x18\x03 \x01(\t\x12 \n\x04mode\x18\x04 \x01(\x0e\x32\x12.eventspec.v1.Mode\x12.\n\x08sampling\x18\x05 \x01(\x0b\x32\x1c.eventspec.v1.SamplingParams\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12 \n\x04pace\x18\x07 \x01(\x0e\x32\x12.eventspec.v1.Pace\x12\x13\n\x0bpatience_ms\x18\x08 \x01(\r\x12\x14\n\x0c\x64raft_length\x18\t \x01(\r\x12\x17\n\x0fwindow_start_us\x18\n \x01(\x04\x12\r\n\x05watch\x18\x0b \x01(\t\x12\x13\n\x0bvideo_codec\x18\x0c \x01(\t\x12\x15\n\x08\x62ranches\x18\r \x01(\rH\x00\x88\x01\x01\x12\x11\n\tanswer_id\x18\x14 \x01(\tB\x0b\n\t_branches\"\xb9\x01\n\x0cWatchRequest\x12\x13\n\x0b\x65vents_path\x18\x01 \x01(\t\x12\x12\n\nvideo_path\x18\x02 \x01(\t\x12\x10\n\x08realtime\x18\x03 \x01(\x08\x12\x17\n\x0fwindow_start_us\x18\x04 \x01(\x04\x12\x0c\n\x04live\x18\x05 \x01(\x08\x12\x11\n\twindow_us\x18\x06 \x01(\x04\x12\x11\n\tstride_us\x18\x07 \x01(\x04\x12\x0c\n\x04loop\x18\x08 \x01(\x08\x12\x13\n\x0bvideo_codec\x18\t \x01(\t\"\x8f\x01\n\rWatchResponse\x12\r\n\x05watch\x18\x01 \x01(\t\x12\x13\n\x0b\x66rames_sent\x18\x02 \x01(\r\x12\x0e\n\x06\x66rames\x18\x03 \x01(\r\x12\x12\n\nbytes_sent\x18\x04 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\x12\x15\n\rdrafter_ready\x18\x06 \x01(\x08\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x01\"I\n\x06\x41nswer\x12\x16\n\x0e\x63ommitted_text\x18\x01 \x01(\t\x12\x18\n\x10provisional_text\x18\x02 \x01(\t\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x01\"\x16\n\x06Report\x12\x0c\n\x04json\x18\x01 \x01(\t\"w\n\x0b\x41skResponse\x12&\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x14.eventspec.v1.AnswerH\x00\x12&\n\x06report\x18\x02 \x01(\x0b\x32\x14.eventspec.v1.ReportH\x00\x12\x10\n\x06notice\x18\x03 \x01(\tH\x00\x42\x06\n\x04\x62ody\"\x0f\n\rStatusRequest\"[\n\x0eStatusResponse\x12\x0f\n\x07\x64rafter\x18\x01 \x01(\t\x12\r\n\x05\x63loud\x18\x02 \x01(\t\x12\x17\n\x0f\x63loud_reachable\x18\x03 \x01(\x08\x12\x10\n\x08sessions\x18\x04 \x01(\r*u\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODE_STREAM_TO_CLOUD\x10\x01\x12\x13\n\x0fMODE_CLOUD_ONLY\x10\x02\x12\x12\n\x0eMODE_EDGE_ONLY\x10\x03\x12\x14\n\x10MODE_EDGE_VISION\x10\x04\x32\xd4\x01\n\x0b\x45\x64geService\x12<\n\x03\x41sk\x12\x18.eventspec.v1.AskRequest\x1a\x19.eventspec.v1.AskResponse0\x01\x12\x42\n\x05Watch\x12\x1a.eventspec.v1.WatchRequest\x1a\x1b.eventspec.v1.WatchResponse0\x01\x12\x43\n\x06Status\x12\x1b.eventspec.v1.StatusRequest\x1a\x1c.eventspec.v1.StatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65ventspec/v1/edge_service.proto\x12\x0c\x65ventspec.v1\x1a\x1e\x65ventspec/v1/speculation.proto\"\x80\x03\n\nAskRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x13\n\x0b\x65vents_path\x18\x02 \x01(\t\x12\x12\n\nvideo_path\x18\x03 \x01(\t\x12 \n\x04mode\x18\x04 \x01(\x0e\x32\x12.eventspec.v1.Mode\x12.\n\x08sampling\x18\x05 \x01(\x0b\x32\x1c.eventspec.v1.SamplingParams\x12\x12\n\nmax_tokens\x18\x06 \x01(\r\x12 \n\x04pace\x18\x07 \x01(\x0e\x32\x12.eventspec.v1.Pace\x12\x13\n\x0bpatience_ms\x18\x08 \x01(\r\x12\x14\n\x0c\x64raft_length\x18\t \x01(\r\x12\x17\n\x0fwindow_start_us\x18\n \x01(\x04\x12\r\n\x05watch\x18\x0b \x01(\t\x12\x13\n\x0bvideo_codec\x18\x0c \x01(\t\x12\x15\n\x08\x62ranches\x18\r \x01(\rH\x00\x88\x01\x01\x12\x11\n\tanswer_id\x18\x14 \x01(\t\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07\x42\x0b\n\t_branches\"\xcb\x01\n\x0cWatchRequest\x12\x13\n\x0b\x65vents_path\x18\x01 \x01(\t\x12\x12\n\nvideo_path\x18\x02 \x01(\t\x12\x10\n\x08realtime\x18\x03 \x01(\x08\x12\x17\n\x0fwindow_start_us\x18\x04 \x01(\x04\x12\x0c\n\x04live\x18\x05 \x01(\x08\x12\x11\n\twindow_us\x18\x06 \x01(\x04\x12\x11\n\tstride_us\x18\x07 \x01(\x04\x12\x0c\n\x04loop\x18\x08 \x01(\x08\x12\x13\n\x0bvideo_codec\x18\t \x01(\t\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07\"\xa1\x01\n\rWatchResponse\x12\r\n\x05watch\x18\x01 \x01(\t\x12\x13\n\x0b\x66rames_sent\x18\x02 \x01(\r\x12\x0e\n\x06\x66rames\x18\x03 \x01(\r\x12\x12\n\nbytes_sent\x18\x04 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\x12\x15\n\rdrafter_ready\x18\x06 \x01(\x08\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x01\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07\"I\n\x06\x41nswer\x12\x16\n\x0e\x63ommitted_text\x18\x01 \x01(\t\x12\x18\n\x10provisional_text\x18\x02 \x01(\t\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x01\"\x16\n\x06Report\x12\x0c\n\x04json\x18\x01 \x01(\t\"\x89\x01\n\x0b\x41skResponse\x12&\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x14.eventspec.v1.AnswerH\x00\x12&\n\x06report\x18\x02 \x01(\x0b\x32\x14.eventspec.v1.ReportH\x00\x12\x10\n\x06notice\x18\x03 \x01(\tH\x00\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07\x42\x06\n\x04\x62ody\"!\n\rStatusRequest\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07\"m\n\x0eStatusResponse\x12\x0f\n\x07\x64rafter\x18\x01 \x01(\t\x12\r\n\x05\x63loud\x18\x02 \x01(\t\x12\x17\n\x0f\x63loud_reachable\x18\x03 \x01(\x08\x12\x10\n\x08sessions\x18\x04 \x01(\r\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07*u\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14MODE_STREAM_TO_CLOUD\x10\x01\x12\x13\n\x0fMODE_CLOUD_ONLY\x10\x02\x12\x12\n\x0eMODE_EDGE_ONLY\x10\x03\x12\x14\n\x10MODE_EDGE_VISION\x10\x04\x32\xd4\x01\n\x0b\x45\x64geService\x12<\n\x03\x41sk\x12\x18.eventspec.v1.AskRequest\x1a\x19.eventspec.v1.AskResponse0\x01\x12\x42\n\x05Watch\x12\x1a.eventspec.v1.WatchRequest\x1a\x1b.eventspec.v1.WatchResponse0\x01\x12\x43\n\x06Status\x12\x1b.eventspec.v1.StatusRequest\x1a\x1c.eventspec.v1.StatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eventspec.v1.edge_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODE']._serialized_start=1114
-  _globals['_MODE']._serialized_end=1231
+  _globals['_MODE']._serialized_start=1223
+  _globals['_MODE']._serialized_end=1340
   _globals['_ASKREQUEST']._serialized_start=82
-  _globals['_ASKREQUEST']._serialized_end=448
-  _globals['_WATCHREQUEST']._serialized_start=451
-  _globals['_WATCHREQUEST']._serialized_end=636
-  _globals['_WATCHRESPONSE']._serialized_start=639
-  _globals['_WATCHRESPONSE']._serialized_end=782
-  _globals['_ANSWER']._serialized_start=784
-  _globals['_ANSWER']._serialized_end=857
-  _globals['_REPORT']._serialized_start=859
-  _globals['_REPORT']._serialized_end=881
-  _globals['_ASKRESPONSE']._serialized_start=883
-  _globals['_ASKRESPONSE']._serialized_end=1002
-  _globals['_STATUSREQUEST']._serialized_start=1004
-  _globals['_STATUSREQUEST']._serialized_end=1019
-  _globals['_STATUSRESPONSE']._serialized_start=1021
-  _globals['_STATUSRESPONSE']._serialized_end=1112
-  _globals['_EDGESERVICE']._serialized_start=1234
-  _globals['_EDGESERVICE']._serialized_end=1446
+  _globals['_ASKREQUEST']._serialized_end=466
+  _globals['_WATCHREQUEST']._serialized_start=469
+  _globals['_WATCHREQUEST']._serialized_end=672
+  _globals['_WATCHRESPONSE']._serialized_start=675
+  _globals['_WATCHRESPONSE']._serialized_end=836
+  _globals['_ANSWER']._serialized_start=838
+  _globals['_ANSWER']._serialized_end=911
+  _globals['_REPORT']._serialized_start=913
+  _globals['_REPORT']._serialized_end=935
+  _globals['_ASKRESPONSE']._serialized_start=938
+  _globals['_ASKRESPONSE']._serialized_end=1075
+  _globals['_STATUSREQUEST']._serialized_start=1077
+  _globals['_STATUSREQUEST']._serialized_end=1110
+  _globals['_STATUSRESPONSE']._serialized_start=1112
+  _globals['_STATUSRESPONSE']._serialized_end=1221
+  _globals['_EDGESERVICE']._serialized_start=1343
+  _globals['_EDGESERVICE']._serialized_end=1555
 # @@protoc_insertion_point(module_scope)

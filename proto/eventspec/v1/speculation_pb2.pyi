@@ -428,8 +428,10 @@ class StreamVideoResponse(_message.Message):
     def __init__(self, frames: _Optional[int] = ..., bytes: _Optional[int] = ..., received: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class GetInfoRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("checksum",)
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
+    checksum: int
+    def __init__(self, checksum: _Optional[int] = ...) -> None: ...
 
 class GetInfoResponse(_message.Message):
     __slots__ = ("wire_version", "model_name", "model_fingerprint", "tokenizer_hash", "vocab_size", "hidden_size", "video_frames", "eos_token_ids", "max_sessions", "max_prompt_tokens", "max_answer_tokens", "max_draft", "max_message_bytes", "max_video_bytes", "replay", "vision_fingerprint", "adapter", "adapter_level", "adapter_hidden", "sessions_held", "sessions_parked")

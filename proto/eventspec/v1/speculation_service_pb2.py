@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from eventspec.v1 import speculation_pb2 as eventspec_dot_v1_dot_speculation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&eventspec/v1/speculation_service.proto\x12\x0c\x65ventspec.v1\x1a\x1e\x65ventspec/v1/speculation.proto\".\n\x0c\x44rainRequest\x12\x0c\n\x04undo\x18\x01 \x01(\x08\x12\x10\n\x08grace_ms\x18\x02 \x01(\r\"G\n\rDrainResponse\x12\x10\n\x08\x64raining\x18\x01 \x01(\x08\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x13\n\x0bhanded_over\x18\x03 \x01(\r2\xc8\x02\n\x12SpeculationService\x12\x46\n\x07GetInfo\x12\x1c.eventspec.v1.GetInfoRequest\x1a\x1d.eventspec.v1.GetInfoResponse\x12P\n\tSpeculate\x12\x1e.eventspec.v1.SpeculateRequest\x1a\x1f.eventspec.v1.SpeculateResponse(\x01\x30\x01\x12V\n\x0bStreamVideo\x12 .eventspec.v1.StreamVideoRequest\x1a!.eventspec.v1.StreamVideoResponse(\x01\x30\x01\x12@\n\x05\x44rain\x12\x1a.eventspec.v1.DrainRequest\x1a\x1b.eventspec.v1.DrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&eventspec/v1/speculation_service.proto\x12\x0c\x65ventspec.v1\x1a\x1e\x65ventspec/v1/speculation.proto\"@\n\x0c\x44rainRequest\x12\x0c\n\x04undo\x18\x01 \x01(\x08\x12\x10\n\x08grace_ms\x18\x02 \x01(\r\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07\"Y\n\rDrainResponse\x12\x10\n\x08\x64raining\x18\x01 \x01(\x08\x12\x0f\n\x07running\x18\x02 \x01(\r\x12\x13\n\x0bhanded_over\x18\x03 \x01(\r\x12\x10\n\x08\x63hecksum\x18\x0f \x01(\x07\x32\xc8\x02\n\x12SpeculationService\x12\x46\n\x07GetInfo\x12\x1c.eventspec.v1.GetInfoRequest\x1a\x1d.eventspec.v1.GetInfoResponse\x12P\n\tSpeculate\x12\x1e.eventspec.v1.SpeculateRequest\x1a\x1f.eventspec.v1.SpeculateResponse(\x01\x30\x01\x12V\n\x0bStreamVideo\x12 .eventspec.v1.StreamVideoRequest\x1a!.eventspec.v1.StreamVideoResponse(\x01\x30\x01\x12@\n\x05\x44rain\x12\x1a.eventspec.v1.DrainRequest\x1a\x1b.eventspec.v1.DrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'eventspec.v1.speculation_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DRAINREQUEST']._serialized_start=88
-  _globals['_DRAINREQUEST']._serialized_end=134
-  _globals['_DRAINRESPONSE']._serialized_start=136
-  _globals['_DRAINRESPONSE']._serialized_end=207
-  _globals['_SPECULATIONSERVICE']._serialized_start=210
-  _globals['_SPECULATIONSERVICE']._serialized_end=538
+  _globals['_DRAINREQUEST']._serialized_end=152
+  _globals['_DRAINRESPONSE']._serialized_start=154
+  _globals['_DRAINRESPONSE']._serialized_end=243
+  _globals['_SPECULATIONSERVICE']._serialized_start=246
+  _globals['_SPECULATIONSERVICE']._serialized_end=574
 # @@protoc_insertion_point(module_scope)
