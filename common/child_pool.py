@@ -7,7 +7,7 @@
 `make` returns the function that answers: bytes in, a sequence of buffers out (sent as one
 reply). An `EventSpecError` that it raises comes back as the pool's `error` with the same text, and the child lives on.
 `make` is called in the process that children are forked from (`common/child_template.py`). So a child is there in
-milliseconds, and may be used once (`kept` 0), or wait for the next request.
+milliseconds, and may be used `once`, so that nothing is left to the next.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import atexit
 import contextlib
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from common.errors import CapacityError, EventSpecError
@@ -25,9 +26,11 @@ from common.limited_child import LimitedChild, Limits
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_LOOK_S = 0.1
+
 
 class ChildPool:
-    """Children of one kind. At most `places` work at a time, `kept` wait for work."""
+    """Children of one kind. At most `places` work at a time; `kept` wait: used ones, or fresh ones if `once`."""
 
     def __init__(
         self,
@@ -37,10 +40,11 @@ class ChildPool:
         error: type[EventSpecError],
         places: int = 4,
         kept: int = 2,
+        once: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.entry, self.limits = entry, limits
-        self._error, self._places, self._kept = error, places, kept
+        self._error, self._places, self._kept, self._once = error, places, kept, once
         self._environment = environment or {}
         self._changed = threading.Condition()
         self._waiting: list[LimitedChild] = []
@@ -55,9 +59,11 @@ class ChildPool:
         Raises:
             CapacityError: all places are taken.
         """
+        due = time.monotonic() + self.limits.wall_s
         with self._changed:
-            if not self._changed.wait_for(self._has_place, timeout=self.limits.wall_s):
-                raise CapacityError(f"{self._places} files or videos are being read already; try again in a moment")
+            while not self._changed.wait_for(self._has_place, timeout=_LOOK_S):  # one may have ended meanwhile
+                if time.monotonic() > due:
+                    raise CapacityError(f"{self._places} files or videos are being read already; try again in a moment")
             self._taken += 1
             child = self._waiting.pop() if self._waiting else None
         try:
@@ -72,7 +78,7 @@ class ChildPool:
 
     def release(self, child: LimitedChild) -> None:
         """Give a child back; one that failed is ended, and its place is free once it is gone."""
-        if child.usable and not child.holds_too_much():
+        if child.usable and not self._once and not child.holds_too_much():
             with self._changed:
                 keep = len(self._waiting) < self._kept
                 if keep:
@@ -85,6 +91,17 @@ class ChildPool:
         else:
             with self._changed:
                 self._stuck.append(child)
+        if self._once:
+            self._refill()
+
+    def _refill(self) -> None:
+        """Fresh children wait for the next; if there is no room for them now, the next will see."""
+        with self._changed:
+            missing = self._kept - len(self._waiting)
+        with contextlib.suppress(OSError):
+            fresh = [self._start() for _ in range(missing)]
+            with self._changed:
+                self._waiting += fresh
 
     @contextlib.contextmanager
     def borrow(self) -> Iterator[LimitedChild]:

@@ -17,7 +17,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-MOST = 1 << 16  # bytes of a request or reply
+from common.child_wire import MOST_CONTROL
+from common.limited_child_serve import serve
+
 _PDEATHSIG, _NO_NEW_PRIVS = 1, 38  # of prctl
 
 Answer = Callable[[bytes], Any]
@@ -37,7 +39,7 @@ class Template:
     def serve(self) -> None:
         """Do what the parent says until it closes."""
         while True:
-            data, files, _, _ = socket.recv_fds(self._control, MOST, 2)
+            data, files, _, _ = socket.recv_fds(self._control, MOST_CONTROL, 2)
             if not data:
                 return
             self._busy = True  # whose number is spoken of isn't reaped meanwhile
@@ -83,8 +85,6 @@ class Template:
     def _become_child(
         self, parent: int, entry: str, settings: dict[str, Any], files: list[int], answer: Answer | None
     ) -> None:
-        from common.limited_child_serve import serve
-
         status = 1
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -51,7 +51,7 @@ class FrameGroup:
 
 def decoding_children(places: int) -> ChildPool:
     """Children that decode: a new one for each video, so that none is left to the next; at most `places` at a time."""
-    return ChildPool(_ENTRY, _LIMITS, error=VideoFormatError, places=places, kept=0)
+    return ChildPool(_ENTRY, _LIMITS, error=VideoFormatError, places=places, once=True)
 
 
 class DecodedVideo:

@@ -11,6 +11,9 @@ from common.decoding_wire import Buffers, Opening, Worked, decode_request, encod
 from common.errors import InputError, VideoFormatError
 from common.frame_groups import Groups, frame_groups
 from common.frames import clip_crops
+from common.video import VideoHeader
+from common.video_decoding import open_decoder, rgb
+from common.video_limits import DECODERS, VideoLimits
 
 _LEAST_MEMORY = 768 << 20  # bytes of address space: libraries, and small pictures
 _MEMORY_PER_PIXEL = 96  # bytes: pictures that a decoder keeps for reference, those that wait, and their RGB copies
@@ -21,7 +24,9 @@ def make() -> Callable[[bytes], Buffers]:
     import av
 
     av.logging.set_level(av.logging.PANIC)
-    clip_crops([np.zeros((2, 3, 3), np.uint8)], 4)  # Pillow imports a part of itself at its first picture
+    for codec in DECODERS:  # what decoders, Pillow and FFmpeg's scaler set up at their first picture is shared then
+        open_decoder(VideoHeader(codec, b"", 16, 16, 1, 1, 1), VideoLimits()).open()
+    clip_crops([rgb(av.VideoFrame(16, 16, "yuv420p"))], 4)
     return DecodingChild().answer
 
 

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.child_template import MOST
+from common.child_wire import MOST_CONTROL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +104,7 @@ class TemplateProcess:
             raise ConnectionError
         try:
             socket.send_fds(self._control, [json.dumps(request).encode()], files)
-            data = self._control.recv(MOST)
+            data = self._control.recv(MOST_CONTROL)
             if not data:
                 raise ConnectionResetError(0, "the process that children are forked from is gone")
         except OSError:

@@ -9,22 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.child_wire import FAILED, HEADER, NO_MEMORY, REFUSED, REPLY, REQUEST
 from common.errors import EventSpecError
 from common.forking import template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HEADER = struct.Struct("!BQ")  # kind of the message, and the length of what follows
-REQUEST, REPLY, REFUSED, NO_MEMORY, FAILED = range(5)
 _MAX_TEXT = 4_096  # bytes of a refusal
-_ENDING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +108,10 @@ class LimitedChild:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> bool:
-        """Kill it, whatever it is doing. False if it is still there: the kernel may hold it on a dead network disk."""
+        """Kill it, whatever it is doing; False if it isn't gone yet. The kernel may hold it on a dead network disk."""
         self.usable = False
         self.forget()
         self._gone = self._gone or self._template.kill(self.pid)
-        until = time.monotonic() + _ENDING_S
-        while self.alive and time.monotonic() < until:
-            time.sleep(0.001)
         return self._gone
 
     def forget(self) -> None:

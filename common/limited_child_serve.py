@@ -10,8 +10,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.child_wire import FAILED, HEADER, NO_MEMORY, REFUSED, REPLY
 from common.errors import EventSpecError
-from common.limited_child import FAILED, HEADER, NO_MEMORY, REFUSED, REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -145,6 +145,9 @@ def test_headers_are_checked_before_there_is_a_child(clip: Clip) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_lost() -> Iterator[None]:
-    before = decoders()._taken
     yield
-    assert decoders()._taken == before
+    for _ in range(200):
+        if decoders()._has_place() and decoders()._taken == 0:
+            return
+        time.sleep(0.05)
+    pytest.fail("a child was never given back")
