@@ -225,6 +225,8 @@ def _opened(path: Path, allowed: Allowed, max_bytes: int | None = None) -> Itera
                 if not moving:
                     found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
                     raise VideoFormatError(f"{path} has no video in it (found: {found}); give a clip")
+                if moving[0].codec_context is None:
+                    raise VideoFormatError(f"{path} has a codec that FFmpeg doesn't know here: encode it as H.264")
                 yield container, moving[0]
     except (av.FFmpegError, OSError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or "what it holds makes no sense"

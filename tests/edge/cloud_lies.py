@@ -1,12 +1,20 @@
 """Everything that a cloud could say: values over the whole range of the contract's fields, and bytes that are anything.
 
-A message goes through the codec, as on a wire: what the codec refuses an answer never hears.
+A message goes through the codec, as on a wire: what the codec refuses an answer never hears. `Answer` is one that does.
 """
 
 from __future__ import annotations
 
 from eventspec.v1 import speculation_pb2 as pb
 from hypothesis import strategies as st
+
+from common import codec
+from common.errors import EventSpecError, MessageError
+from common.types import DrafterInfo, Open, Pace
+from edge.actions import BranchJob, Connect, Done, DraftJob, Send
+from edge.branches import Branched, Choice
+from edge.controller import Experience
+from edge.session import EdgeSession, SessionSettings
 
 HERE = 123_456
 """A start position that stands for the end of what is committed, so that lies are told by commits that fit too."""
@@ -73,3 +81,58 @@ def on_the_wire(reply: pb.SpeculateResponse, committed: int) -> bytes:
     if reply.commit.start_position == HERE:
         reply.commit.start_position = committed
     return reply.SerializeToString()
+
+
+VOCAB, MOST = 50, 20
+
+
+class Answer:
+    """A session and what a runner does for it, at a clock that goes on by ten milliseconds with everything."""
+
+    def __init__(self, experience: Experience) -> None:
+        self.now = 100.0
+        opening = Open("session-0", "what?", max_tokens=MOST, drafter=DrafterInfo("d", "h", VOCAB, 8))
+        self.session = EdgeSession(
+            opening,
+            SessionSettings(branches=1),
+            frozenset({2}),
+            experience.drafts(0, Pace.EAGER, 200, 16),
+            self.now,
+            vocab_size=VOCAB,
+        )
+        self.session.drafter_ready(self.now)
+
+    def work(self) -> None:
+        """Until nothing is left to do but to hear from the cloud."""
+        for _ in range(64):
+            actions = self.session.drain()
+            if not actions:
+                return
+            for action in actions:
+                self.now += 0.01
+                match action:
+                    case Connect(at):
+                        self.now = max(self.now, at)
+                        self.session.connected(self.now)
+                    case DraftJob():
+                        self.session.drafted([3 + len(action.base) % 40] * action.count, self.now)
+                    case BranchJob():
+                        places = range(action.first, action.until)
+                        made = Branched((5,) * action.count, {at: Choice((3, 4), (0.5, 0.2)) for at in places})
+                        self.session.branched(made, self.now)
+                    case Send(message):
+                        assert len(codec.encode_edge_message(message)) < 65_536
+                    case Done(error):
+                        assert error is None or isinstance(error, EventSpecError)
+        raise AssertionError("the session never comes to rest")
+
+    def hear(self, data: bytes) -> None:
+        """As `edge.runner` does."""
+        self.now += 0.01
+        try:
+            message = codec.decode_cloud_message(data)
+        except MessageError as error:
+            self.session.link_lost(error, self.now)
+        else:
+            self.session.received(message, self.now)
+        self.work()

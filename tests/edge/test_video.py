@@ -182,3 +182,12 @@ def test_frames_that_cannot_be_written(tmp_path: Path, frames: list[Any], messag
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(VideoFormatError, match="can't write the video"):
         write_video(tmp_path / "nowhere" / "own.mp4", [picture(0)], fps=10)
+
+
+def test_a_codec_that_ffmpeg_doesnt_know(tmp_path: Path) -> None:
+    """Found by fuzzing: there is a stream then, but nothing that could decode it."""
+    path = tmp_path / "clip.mkv"
+    write_video(path, [np.zeros((16, 16, 3), dtype=np.uint8)] * 3, fps=10)
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/AVX"))
+    with pytest.raises(VideoFormatError, match="codec that FFmpeg doesn't know"):
+        open_clip(path)

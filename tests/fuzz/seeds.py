@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +14,15 @@ import numpy as np
 from common import codec
 from common.access import Scope, TokenEntry, render_tokens
 from common.ask import Answer, AskRequest, EdgeStatus, Notice, Report, WatchRequest, WatchState
+from common.live import LiveWindow
 from common.types import (
     Cancel,
     Close,
+    CloudMessage,
     Commit,
     Draft,
     DrafterInfo,
+    DrainState,
     Failure,
     FailureCode,
     Finished,
@@ -33,7 +36,8 @@ from common.types import (
     StateEncoding,
     Tensor,
 )
-from edge.events import npy, npz, prophesee
+from common.video import FeaturesHeader, FrameFeatures
+from edge.events import npy, npz, prophesee, save_events
 from edge.video import open_clip, write_video
 from tests.edge.events.made import made_events
 from tests.fuzz.__main__ import CORPUS
@@ -65,6 +69,24 @@ def cloud_message() -> Iterator[bytes]:
         yield codec.encode_cloud_message(message)
 
 
+def _framed(messages: Iterable[bytes]) -> bytes:
+    return b"".join(len(message).to_bytes(2, "big") + message for message in messages)
+
+
+def cloud_stream() -> Iterator[bytes]:
+    opened, tokens = Opened("session-0", 20, 16, draft_limit=16), (5, 6, 7)
+    commits: list[CloudMessage] = [Commit(at, (token,), 1, 1, at, 1, draft_limit=20) for at, token in enumerate(tokens)]
+    end = Finished(FinishReason.LENGTH, 3, 3)
+    failed = Failure(FailureCode.UNAVAILABLE, "going down", True, 10)
+    streams: list[list[CloudMessage]] = [
+        [opened, Progress(Stage.PREFILL, 1, 2), *commits, end],
+        [opened, Commit(0, tokens, 9, 2, 1), opened],
+        [opened, commits[0], failed, opened, *commits[1:], end],
+    ]
+    for messages in streams:
+        yield _framed(codec.encode_cloud_message(message) for message in messages)
+
+
 def local_messages() -> Iterator[bytes]:
     info = ServerInfo(1, "tiny", "01", "23", 50, 4, 8, (2,), 8, 512, 512, 16, 1 << 20, 1 << 20)
     for number, data in (
@@ -76,21 +98,48 @@ def local_messages() -> Iterator[bytes]:
         (3, codec.encode_watch_state(WatchState("w", 1, 2, 3, True, False, 4.5))),
         (4, codec.encode_status(EdgeStatus("tiny", "c:1", True, 2))),
         (5, codec.encode_info(info)),
+        (6, codec.encode_drain(undo=True, grace_ms=9)),
+        (7, codec.encode_drain_state(DrainState(True, 2, 1))),
+        (8, codec.encode_video_reply(8, 100)),
+        (9, codec.encode_video_acknowledgement(100)),
     ):
         yield bytes([number]) + data
 
 
-def video_messages() -> Iterator[bytes]:
+def _videos(folder: Path) -> Iterator[Path]:
     rng = np.random.default_rng(0)
+    for name, encoder in (("a.mp4", "libx264"), ("b.avi", "mpeg4"), ("c.webm", "libvpx-vp9"), ("d.mkv", "libx264")):
+        pictures = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(3)]
+        write_video(folder / name, pictures, fps=10, crf=40, codec=encoder)
+        yield folder / name
+
+
+def video_decoder() -> Iterator[bytes]:
     with tempfile.TemporaryDirectory() as folder:
-        for name, encoder in (("a.mp4", "libx264"), ("b.avi", "mpeg4"), ("c.webm", "libvpx-vp9")):
-            path = Path(folder) / name
-            pictures = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(3)]
-            write_video(path, pictures, fps=10, crf=40, codec=encoder)
+        for path in _videos(Path(folder)):
             clip = open_clip(path)
             messages = [codec.encode_video_header("session-0", clip.header)]
-            messages += [codec.encode_video_packets([packet]) for packet in clip.packets()]
-            yield b"".join(len(message).to_bytes(2, "big") + message for message in messages)
+            yield _framed(messages + [codec.encode_video_packets([packet]) for packet in clip.packets()])
+
+
+def video_messages() -> Iterator[bytes]:
+    yield from video_decoder()
+    with tempfile.TemporaryDirectory() as folder:
+        clip = open_clip(next(iter(_videos(Path(folder)))))
+        live = replace(clip.header, frames=0, live=LiveWindow(100_000, 2), ahead=True, time_base_num=1)
+        live = replace(live, time_base_den=1_000_000)
+        messages = [codec.encode_video_header("session-0", live)]
+        yield _framed(messages + [codec.encode_video_packets([packet]) for packet in clip.packets()])
+    rows = Tensor("float32", (1, 4), bytes(16))
+    features = [FrameFeatures(index, rows) for index in range(2)]
+    messages = [codec.encode_features_header("session-0", FeaturesHeader("fuzz", 2))]
+    yield _framed(messages + [codec.encode_features([one]) for one in features])
+
+
+def clip_file() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        for path in _videos(Path(folder)):
+            yield path.read_bytes()
 
 
 def events_npy() -> Iterator[bytes]:
@@ -115,6 +164,19 @@ def events_raw() -> Iterator[bytes]:
     prophesee.write_evt2(file, made_events(20, width=64, height=48))
     yield file.getvalue()
     yield (_FIXTURES / "evt3.raw").read_bytes()
+
+
+def events_h5() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.h5"
+        save_events(made_events(20, width=64, height=48), path)
+        yield path.read_bytes()
+
+
+def events_in_child() -> Iterator[bytes]:
+    for made in (events_npy, events_npz, events_raw, events_h5):
+        yield from made()
+    yield (_FIXTURES / "events.aedat4").read_bytes()
 
 
 def matroska() -> Iterator[bytes]:

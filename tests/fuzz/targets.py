@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,18 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from cloud.ingest import VideoReceiver
+from cloud.ingest import Receiver, receiver_for
 from cloud.messages import FrameSpec
 from common import codec
 from common.access import parse_tokens, render_tokens
 from common.errors import EventFormatError, EventSpecError, MessageError, SettingsError
-from common.video import VideoHeader
+from common.video import VideoHeader, VideoPacket
+from common.video_decoding import VideoDecoder
 from common.video_limits import VideoLimits
-from edge.events import npy, npz, prophesee
+from edge.controller import Experience
+from edge.events import dsec, load_events, npy, npz, prophesee
 from edge.events.pickled import read_pickled_dict
 from edge.events.reading import Request
 from edge.matroska import missing_bytes
+from edge.session import Phase
+from edge.video import open_clip
 from tests.decoders import decoders
+from tests.edge.cloud_lies import MOST, Answer
 
 _MAX_FILE = 1 << 16
 _WINDOW = Request(0, 50_000, (64, 48))
@@ -47,6 +54,18 @@ def cloud_message(data: bytes) -> None:
     _again(data, codec.decode_cloud_message, codec.encode_cloud_message)
 
 
+def cloud_stream(data: bytes) -> None:
+    """What a cloud says in one stream, to an answer at the edge: messages with two bytes of length before each."""
+    answer, at = Answer(Experience()), 0
+    answer.work()
+    while at + 2 <= len(data) and answer.session.phase is not Phase.DONE:
+        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+        answer.hear(data[at + 2 : end])
+        at = end
+    assert len(answer.session.committed) <= MOST
+    assert len(json.dumps(answer.session.figures.report(len(answer.session.answer)))) < 1 << 17
+
+
 def local_messages(data: bytes) -> None:
     """What askers and the edge daemon tell each other, and the handshake; the first byte chooses."""
     pairs: tuple[tuple[Callable[[bytes], Any], Callable[[Any], bytes]], ...] = (
@@ -56,14 +75,19 @@ def local_messages(data: bytes) -> None:
         (codec.decode_watch_state, codec.encode_watch_state),
         (codec.decode_status, codec.encode_status),
         (codec.decode_info, codec.encode_info),
+        (codec.decode_drain, lambda drain: codec.encode_drain(undo=drain[0], grace_ms=drain[1])),
+        (codec.decode_drain_state, codec.encode_drain_state),
+        (codec.decode_video_reply, lambda reply: codec.encode_video_reply(*reply)),
+        (codec.decode_video_acknowledgement, lambda received: codec.encode_video_acknowledgement(received or 0)),
     )
     if data:
         _again(data[1:], *pairs[data[0] % len(pairs)])
 
 
 def video_messages(data: bytes) -> None:
-    """A whole video's stream: messages with two bytes of length before each, and what the cloud's front does."""
-    receiver, at = None, 0
+    """A whole stream of a video or of features: messages with two bytes of length before each, as the front does."""
+    receiver: Receiver | None = None
+    at = 0
     limits = VideoLimits(max_frames=64, max_pixels=128 * 128, max_packet_bytes=4_096)
     spec = FrameSpec(size=16, count=2, tokens=1, hidden=4, dtype="float32", vision_fingerprint="fuzz")
     try:
@@ -72,9 +96,9 @@ def video_messages(data: bytes) -> None:
             _, header, items = codec.decode_video_message(data[at + 2 : end])
             at = end
             if receiver is None:
-                if not isinstance(header, VideoHeader):
+                if header is None:
                     return
-                receiver = VideoReceiver(header, limits, spec, decoders())
+                receiver = receiver_for(header, limits, spec, decoders())
             receiver.take(items)
             _work(receiver)
         if receiver is not None:
@@ -88,13 +112,49 @@ def video_messages(data: bytes) -> None:
             receiver.close()
 
 
-def _work(receiver: VideoReceiver) -> None:
+def _work(receiver: Receiver) -> None:
     more = True
     while more:
         frames, more = receiver.work()
-        if frames is not None:
+        if frames is not None and not getattr(frames, "encoded", False):
             assert frames.pixels.dtype == np.float32
             assert frames.pixels.shape[1:] == (3, 16, 16)
+
+
+def video_decoder(data: bytes) -> None:
+    """The decoders themselves, in this process: messages as of `video_messages`, without the front around them."""
+    limits, at = VideoLimits(max_frames=64, max_pixels=128 * 128, max_packet_bytes=4_096), 0
+    decoder: VideoDecoder | None = None
+    try:
+        while at + 2 <= len(data):
+            end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+            _, header, items = codec.decode_video_message(data[at + 2 : end])
+            at = end
+            if decoder is None:
+                if not isinstance(header, VideoHeader):
+                    return
+                decoder = VideoDecoder(header, limits)
+            for item in items:
+                if isinstance(item, VideoPacket):
+                    decoder.push(item)
+        if decoder is not None:
+            decoder.finish()
+    except EventSpecError:
+        return
+
+
+def clip_file(data: bytes) -> None:
+    """A clip's container: what an edge reads of it, and sends."""
+    try:
+        clip = open_clip(_file.fill(data), max_frames=256, max_pixels=1 << 20)
+        sent = [codec.encode_video_header("session-0", clip.header)]
+        for taken_s, packet in clip.recorded():
+            assert math.isfinite(taken_s)
+            sent.append(codec.encode_video_packets([packet]))
+    except EventSpecError:
+        return
+    _, header, _ = codec.decode_video_message(sent[0])
+    assert header == clip.header
 
 
 class _File:
@@ -112,6 +172,7 @@ class _File:
 
 
 _file = _File()
+_folder = Path("/dev/shm/eventspec-fuzz")
 
 
 def _events(data: bytes, read: Callable[[Path, Request], Any]) -> None:
@@ -148,6 +209,25 @@ def events_raw(data: bytes) -> None:
     _events(data, prophesee.read)
 
 
+def events_h5(data: bytes) -> None:
+    """DSEC's recordings, with HDF5 in this process."""
+    _events(data, dsec.read)
+
+
+def events_in_child(data: bytes) -> None:
+    """Recordings of any format, as a daemon reads them: in a child, where native readers may do as they please."""
+    _folder.mkdir(exist_ok=True)
+    path = _folder / f"{os.getpid()}.recording"
+    path.write_bytes(data[:_MAX_FILE])
+    try:
+        events = load_events(path, start_us=0, duration_us=50_000, sensor=(64, 48))
+    except EventFormatError:
+        return
+    finally:
+        path.unlink()
+    assert len(events) > 0
+
+
 def matroska(data: bytes) -> None:
     """The outermost element of a Matroska file."""
     data = data[:_MAX_FILE]
@@ -170,12 +250,17 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for target in (
         edge_message,
         cloud_message,
+        cloud_stream,
         local_messages,
         video_messages,
+        video_decoder,
+        clip_file,
         events_npy,
         events_pickle,
         events_npz,
         events_raw,
+        events_h5,
+        events_in_child,
         matroska,
         token_file,
     )
