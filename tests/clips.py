@@ -35,16 +35,19 @@ def encode(
     *,
     options: dict[str, str] | None = None,
     muxer: dict[str, str] | None = None,
+    width: int = WIDTH,
+    height: int = HEIGHT,
 ) -> Path:
     """Encode `frames` pictures at 10 frames a second; skips the test where FFmpeg was built without the encoder."""
     if codec not in av.codecs_available:
         pytest.skip(f"this FFmpeg has no encoder {codec}")
     with av.open(str(path), "w", options=muxer or {}) as container:
         stream: Any = container.add_stream(codec, rate=10, options=options or {})
-        stream.width, stream.height = WIDTH, HEIGHT
+        stream.width, stream.height = width, height
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for index in range(frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
+            shown = picture(index, width=width, height=height)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
         container.mux(stream.encode(None))
     return path
 

@@ -39,9 +39,11 @@ from common.types import (
 from common.video import FeaturesHeader, FrameFeatures
 from edge.events import npy, npz, prophesee, save_events
 from edge.video import open_clip, write_video
+from tests.clips import encode
 from tests.edge.events.made import made_events
 from tests.fuzz.__main__ import CORPUS
 from tests.fuzz.targets import TARGETS
+from tests.fuzz.videos import written
 
 _FIXTURES = Path(__file__).parents[1] / "edge" / "events" / "fixtures"
 
@@ -140,6 +142,23 @@ def clip_file() -> Iterator[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         for path in _videos(Path(folder)):
             yield path.read_bytes()
+
+
+def decoder_packets() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, encoder, options in (
+            ("a.mp4", "libx264", {"bf": "2"}),
+            ("b.mp4", "libx265", {"x265-params": "log-level=none"}),
+            ("c.avi", "mpeg4", {"bf": "2"}),
+            ("d.avi", "msmpeg4", {}),
+            ("e.webm", "libvpx", {}),
+            ("f.webm", "libvpx-vp9", {}),
+            ("g.mp4", "libsvtav1", {"preset": "12"}),
+            ("h.mov", "mjpeg", {}),
+        ):
+            path = encode(Path(folder) / name, encoder, 6, options=options, width=64, height=64)
+            clip = open_clip(path)
+            yield written(clip.header, list(clip.packets()))
 
 
 def events_npy() -> Iterator[bytes]:

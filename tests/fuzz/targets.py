@@ -30,6 +30,7 @@ from edge.session import Phase
 from edge.video import open_clip
 from tests.decoders import decoders
 from tests.edge.cloud_lies import MOST, Answer
+from tests.fuzz.videos import decoder_packets
 
 _MAX_FILE = 1 << 16
 _WINDOW = Request(0, 50_000, (64, 48))
@@ -255,6 +256,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         video_messages,
         video_decoder,
         clip_file,
+        decoder_packets,
         events_npy,
         events_pickle,
         events_npz,
