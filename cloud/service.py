@@ -120,16 +120,18 @@ class SpeculationService:
                 async with contextlib.aclosing(self._converse(checked, seals, principal, standing)) as replies:
                     async for reply in replies:
                         yield seals.seal(reply)
-        except EventSpecError as error:
-            await self._refused(error)
+        except Exception as error:
+            known = await self._refused(error)
             await _begin(seals, checked)
-            yield seals.seal(codec.encode_cloud_message(failure_of(error)))
+            yield seals.seal(codec.encode_cloud_message(failure_of(known)))
 
-    async def _refused(self, error: EventSpecError) -> None:
+    async def _refused(self, error: Exception) -> EventSpecError:
         """A call that is refused is counted; who asked for too much, or talked nonsense, waits for the answer."""
-        self.counters.refused(error)
-        if isinstance(error, CapacityError | MessageError):
+        known = error if isinstance(error, EventSpecError) else _mistake(error)
+        self.counters.refused(known)
+        if isinstance(known, CapacityError | MessageError):
             await self._door.hold()
+        return known
 
     async def _converse(
         self, requests: AsyncIterator[bytes], seals: Callee, principal: Principal, standing: Standing
@@ -224,11 +226,10 @@ class SpeculationService:
             self.counters.refused(error)
             stream.fail(error)
             return
-        except Exception:  # a mistake of ours, over one message
-            log.exception("the reader of a stream broke")
-            stream.said_goodbye = True
-            await self._forget(stream.session_id)
-            stream.fail(EngineError("the cloud failed on a message of this answer: its log says why"))
+        except grpc.aio.UsageError:  # the server stopped under the reader
+            pass
+        except Exception as error:
+            stream.fail(_mistake(error))
             return
         stream.end()
 
@@ -266,10 +267,10 @@ class SpeculationService:
                 async with contextlib.aclosing(self._videos.take(checked, principal.client, scoped)) as replies:
                     async for reply in replies:
                         yield seals.seal(reply)
-        except EventSpecError as error:
-            await self._refused(error)
+        except Exception as error:
+            known = await self._refused(error)
             await _begin(seals, checked)
-            await abort(context, error, seals.start)
+            await abort(context, known, seals.start)
 
 
 def _seals(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Callee:
@@ -290,6 +291,12 @@ def _scoped(principal: Principal, seals: Callee, chosen_id: str) -> str:
     A request of a sealed call may be damaged just so that it looks like another peer's, who seals nothing.
     """
     return principal.scoped(f"sealed/{chosen_id}" if seals.sealed and chosen_id else chosen_id)
+
+
+def _mistake(error: Exception) -> EngineError:
+    """An error that nobody raised on purpose: the log has it, and the call that it ends is told."""
+    log.error("a call broke", exc_info=error)
+    return EngineError("the cloud failed on this call: its log says why")
 
 
 def _of(principal: Principal, opening: Open, seals: Callee) -> Open:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,6 @@ from common.errors import EngineError, EventSpecError, MessageError, SessionErro
 from common.replay import load_profile
 from common.video import FeaturesHeader, VideoHeader
 from common.video_limits import VideoLimits
-
-log = logging.getLogger("eventspec.cloud")
 
 _LIVE_BURST_S = 4.0
 _SPARE = 4  # videos beyond one for each session: some are sent again while the line of the last try is still up
@@ -136,11 +133,9 @@ class VideoIntake:
             raise
         except EventSpecError:  # it may be sent again, and right
             raise
-        except Exception as error:  # a mistake of ours, over this video
-            log.exception("taking a video broke")
-            failed = VideoFormatError("the cloud failed on this video: its log says why")
-            await self._engine.send(session_id, VideoFailed(str(failed)))
-            raise failed from error
+        except Exception:  # a mistake of ours, which the log gets where the call ends
+            await self._engine.send(session_id, VideoFailed("the cloud failed on this video: its log says why"))
+            raise
 
     async def _join_video(self, session_id: str, header: VideoHeader | FeaturesHeader, client: str) -> None:
         if isinstance(header, VideoHeader) and header.ahead:
