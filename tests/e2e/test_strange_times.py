@@ -20,7 +20,6 @@ from benchmarks.processes import Pair
 from common import codec
 from common.ask import Mode
 from common.errors import InputError
-from common.rpc import error_of_status
 from common.types import CloudMessage, Failure, FailureCode, Open
 from common.video import VideoHeader, VideoPacket
 from tests.clips import HEIGHT, WIDTH, jpegs, matroska
@@ -110,7 +109,7 @@ def _told(address: str, header: VideoHeader, packets: list[VideoPacket]) -> Clou
         if header.ahead:
             with pytest.raises(grpc.RpcError) as caught:
                 list(video(iter(uploaded(session, header, packets)), timeout=60))
-            return Failure(FailureCode.INVALID, str(error_of_status(caught.value)))
+            return Failure(FailureCode.INVALID, str(caught.value.details()))
         stream = speculate(_lasting(codec.encode_edge_message(Open(session, "What?", max_tokens=8))), timeout=60)
         replies = iter(stream)
         next(replies)  # opened
