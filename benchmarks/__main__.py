@@ -20,6 +20,7 @@ from benchmarks.commands.stages import stages
 from benchmarks.commands.sweep import sweep
 from benchmarks.fairness.command import fairness
 from benchmarks.faults.command import faults
+from benchmarks.faults.flips.command import flips
 from benchmarks.hostile.command import hostile
 from benchmarks.link.commands import app as link_app
 from benchmarks.report.command import report
@@ -76,6 +77,7 @@ app.command()(latency)
 app.command()(simulate)
 app.command()(regret)
 app.command()(faults)
+app.command()(flips)
 app.command()(soak)
 app.command()(hostile)
 app.command()(fairness)

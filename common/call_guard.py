@@ -64,23 +64,23 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
         async def answer(request: Any, context: Context) -> Any:
             if (refusal := self._door.refusal(method, context)) is not None:
-                return await self._refusing(refusal)(request, context)
+                return await self._refusing(refusal, _seen(method, context))(request, context)
             try:
                 with self._counted(method, context):
                     return await behaviour(request, context)
             except CapacityError as error:
-                await abort(context, error, Callee(method, context.invocation_metadata()).start)
+                await abort(context, error, _seen(method, context))
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             if (refusal := self._door.refusal(method, context)) is not None:
-                await self._refusing(refusal)(request, context)
+                await self._refusing(refusal, _seen(method, context))(request, context)
             try:
                 with self._counted(method, context):
                     async with contextlib.aclosing(behaviour(request, context)) as replies:
                         async for reply in replies:
                             yield reply
             except CapacityError as error:
-                await abort(context, error, Callee(method, context.invocation_metadata()).start)
+                await abort(context, error, _seen(method, context))
 
         return stream if inspect.isasyncgenfunction(behaviour) else answer
 
@@ -114,6 +114,11 @@ class CallGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             await abort(context, error, start)
 
         return refuse
+
+
+def _seen(method: str, context: Context) -> int:
+    """From what the checksum of a refusal goes on that rests on a call's headers alone."""
+    return Callee(method, context.invocation_metadata()).start
 
 
 def _kind(method: str) -> str:

@@ -9,7 +9,7 @@ from zlib import crc32
 import grpc
 import grpc.aio
 
-from common.errors import EventSpecError, LinkError, NotReadyError
+from common.errors import AccessError, EventSpecError, LinkError, NotReadyError
 from common.failures import ERRORS, failure_of
 from common.sealing import Caller, DamagedError
 from common.types import FailureCode
@@ -77,7 +77,7 @@ def ask_once(
     try:
         return seals.open(channel.unary_unary(path)(seals.seal(request), timeout=timeout, metadata=tuple(metadata)))
     except grpc.RpcError as error:
-        raise error_of_status(error, seals.starts) from error
+        raise error_of_status(error, seals) from error
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecError, start: int) -> NoReturn:
@@ -100,37 +100,40 @@ def _checksum(code: str, hint: str, details: str, start: int) -> str:
     return f"{crc32(said.encode(errors='replace'), start):08x}"
 
 
-def _word(error: grpc.RpcError, starts: Iterable[int]) -> EventSpecError | None:
+def _word(error: grpc.RpcError, seals: Caller) -> EventSpecError | None:
     """What the peer said of this call; None if that isn't certain."""
     metadata = dict(cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
     code, hint, details = str(metadata.get(_MARK, "")), str(metadata.get(_RETRY_AFTER, "")), error.details() or ""
-    if metadata.get(_CHECK) not in [_checksum(code, hint, details, start) for start in starts]:
-        return None
     if code not in _KNOWN and code not in _LINK_ERRORS:
         return None
     known = _LINK_ERRORS[code](details) if code in _LINK_ERRORS else ERRORS[FailureCode(code)](details)
+    of_headers, of_call = seals.starts
+    believed = [of_headers] if isinstance(known, AccessError) or known.retryable else []
+    believed += [of_call] if of_call is not None else []
+    if metadata.get(_CHECK) not in [_checksum(code, hint, details, start) for start in believed]:
+        return None
     if hint.isascii() and hint.isdigit():
         known.retry_after_ms = min(int(hint[:9]), _LONGEST_HINT_MS)
     return known
 
 
-def is_word(error: grpc.RpcError, starts: Iterable[int]) -> bool:
-    """Whether a failed call's status is, beyond doubt, what its peer said of it; `starts` as for `error_of_status`."""
-    return _word(error, starts) is not None
+def is_word(error: grpc.RpcError, seals: Caller) -> bool:
+    """Whether the status of a failed call, whose seals these are, is beyond doubt what its peer said of it."""
+    return _word(error, seals) is not None
 
 
-def error_of_status(error: grpc.RpcError, starts: Iterable[int]) -> EventSpecError:
+def error_of_status(error: grpc.RpcError, seals: Caller) -> EventSpecError:
     """The error behind a failed call.
 
     gRPC itself uses the same statuses, e.g. INTERNAL for a peer that died in the middle of a frame, and headers may be
-    damaged on their way: only what bears the project's mark and a checksum that fits this call is the peer's word. All
-    else is a lost link.
+    damaged on their way: only what bears the project's mark and a checksum that fits this call is the peer's word; one
+    that fits the call's headers alone, only if it is about them. All else is a lost link.
 
     Args:
         error: of the call.
-        starts: from what the checksum may go on, `common.sealing.Caller.starts`.
+        seals: the call's.
     """
-    known = _word(error, starts)
+    known = _word(error, seals)
     if known is not None:
         return known
     details = error.details() or ""
@@ -142,9 +145,9 @@ def error_of_status(error: grpc.RpcError, starts: Iterable[int]) -> EventSpecErr
     return LinkError(details or str(error.code()))
 
 
-def blames_connection(error: grpc.RpcError, starts: Iterable[int]) -> bool:
+def blames_connection(error: grpc.RpcError, seals: Caller) -> bool:
     """Whether a failed call makes its connection suspect: something answered, but not as a peer of this project does.
 
     Damage to HTTP/2's own state (HPACK's table, settings) stays for a connection's life.
     """
-    return error.code() is not grpc.StatusCode.UNAVAILABLE and not is_word(error, starts)
+    return error.code() is not grpc.StatusCode.UNAVAILABLE and not is_word(error, seals)

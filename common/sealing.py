@@ -82,9 +82,12 @@ class Caller:
         return body
 
     @property
-    def starts(self) -> tuple[int, ...]:
-        """From what the checksum of a failure of this call may go on."""
-        return (self._refusal,) if self._seal is None else (self._refusal, self._seal)
+    def starts(self) -> tuple[int, int | None]:
+        """From what the checksum of a failure of this call may go on: what its headers show, and its seal.
+
+        The first is for refusals that rest on headers alone. Whoever says so of a message hasn't got it as it was sent.
+        """
+        return self._refusal, self._seal
 
 
 class Callee:

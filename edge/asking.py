@@ -117,7 +117,7 @@ def _explained(error: grpc.RpcError, address: str, seals: Caller) -> Exception:
             "start one with `eventspec-edge serve` (one with TLS wants --edge-ca)",
             may_come=any(words in details for words in _NOBODY_LISTENS),
         )
-    known = error_of_status(error, seals.starts)
-    if isinstance(known, DamagedError) or (isinstance(known, LinkError) and not is_word(error, seals.starts)):
+    known = error_of_status(error, seals)
+    if isinstance(known, DamagedError) or (isinstance(known, LinkError) and not is_word(error, seals)):
         return LostDaemonError(str(known))
     return known

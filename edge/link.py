@@ -228,9 +228,9 @@ class GrpcStream:
         """There is no other cloud."""
 
     def _failed(self, error: grpc.RpcError) -> EventSpecError:
-        if blames_connection(error, self._seals.starts):
+        if blames_connection(error, self._seals):
             self._suspect()
-        return error_of_status(error, self._seals.starts)
+        return error_of_status(error, self._seals)
 
     async def close(self) -> None:
         """Half-close, let the cloud finish, then drop the call."""
@@ -309,7 +309,7 @@ class GrpcLink:
             call = channel.unary_unary(_INFO)
             seals.open(await call(seals.seal(codec.encode_info_request()), timeout=timeout, metadata=metadata))
         except grpc.RpcError as error:
-            if not is_word(error, seals.starts):
+            if not is_word(error, seals):
                 raise LinkError("the cloud gives no sign of life") from error
         except DamagedError:
             raise
@@ -331,9 +331,9 @@ class GrpcLink:
             self._drafts.retire(channel)
             raise
         except grpc.RpcError as error:
-            if blames_connection(error, seals.starts):
+            if blames_connection(error, seals):
                 self._drafts.retire(channel)
-            raise error_of_status(error, seals.starts) from error
+            raise error_of_status(error, seals) from error
 
     async def open(self) -> GrpcStream:
         """Open a stream."""
@@ -420,9 +420,9 @@ class GrpcLink:
         except grpc.RpcError as error:
             if broken:
                 raise broken[0] from error
-            if blames_connection(error, seals.starts):
+            if blames_connection(error, seals):
                 self._video.retire(channel)
-            raise error_of_status(error, seals.starts) from error
+            raise error_of_status(error, seals) from error
         finally:
             self._pacing.forget(stream)
         return size

@@ -112,7 +112,7 @@ class EdgeService:
 
 
 def _for_asker(error: EventSpecError, seals: Callee) -> EventSpecError:
-    """This daemon is ready and has got the question: the asker shall not blame it for what the cloud isn't or hasn't."""
+    """This daemon is ready, and has the question: the asker shall not blame it for what the cloud isn't or hasn't."""
     if isinstance(error, NotReadyError):
         return LinkError("the cloud is still loading its target: ask again later")
     return LinkError(str(error)) if isinstance(error, DamagedError) and seals.sealed else error

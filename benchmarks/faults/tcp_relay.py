@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ class Way:
     swallow: bool = False
     trickle_until: float = 0.0
     damage: list[int] = field(default_factory=list)  # seeds, one for each of the next chunks
+    change: Callable[[bytes], bytes] = bytes  # of every chunk
 
 
 @dataclass(eq=False)
@@ -35,9 +37,10 @@ class Connection:
 
 
 class TcpRelay:
-    """Listens, and connects on to a target."""
+    """Listens, and connects on to a target. `changing` makes what changes the bytes of a way, by its name."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, changing: Callable[[str], Callable[[bytes], bytes]] = lambda way: bytes) -> None:
+        self._changing = changing
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._loop = asyncio.get_running_loop()
@@ -72,7 +75,7 @@ class TcpRelay:
             except OSError:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 return
-            up, down = Way("up"), Way("down")
+            up, down = (Way(name, change=self._changing(name)) for name in ("up", "down"))
             both = asyncio.ensure_future(
                 asyncio.gather(self._carry(client, server, up), self._carry(server, client, down))
             )
@@ -89,6 +92,7 @@ class TcpRelay:
             while data := await self._loop.sock_recv(source, _CHUNK):
                 if way.swallow:
                     continue
+                data = way.change(data)
                 if way.damage:
                     data = damaged(data, way.damage.pop(0))
                 while way.trickle_until > self._loop.time() and data:

@@ -13,6 +13,7 @@ from common.certificates import issue, revoke, write_authority
 from common.errors import AuthenticationError
 from common.reach import Reaching
 from common.rpc import channel_options, error_of_status
+from common.sealing import Caller
 from common.types import Close, Failure, FailureCode, Finished, Opened
 from edge.video import Clip
 from tests.cloud.test_security import info, peers, reach, server_tls
@@ -46,7 +47,8 @@ async def test_every_method_is_closed_to_it(monkeypatch: pytest.MonkeyPatch, cer
             health = health_pb2_grpc.HealthStub(channel)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
-            assert isinstance(error_of_status(caught.value), AuthenticationError)
+            seals = Caller("/grpc.health.v1.Health/Check")
+            assert isinstance(error_of_status(caught.value, seals), AuthenticationError)
             watching = health.Watch(health_pb2.HealthCheckRequest())
             with pytest.raises(grpc.aio.AioRpcError):
                 await asyncio.wait_for(watching.read(), 5)

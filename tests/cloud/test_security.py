@@ -178,7 +178,7 @@ async def failure_of_call(served: Cloud, method: str, way: Reach | None) -> Even
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         async with asyncio.timeout(30):
             await call.read()
-    return error_of_status(caught.value, Caller(path, metadata).starts)
+    return error_of_status(caught.value, Caller(path, metadata))
 
 
 async def test_strangers_stay_outside(monkeypatch: pytest.MonkeyPatch, tokens: Tokens, clip: Clip) -> None:

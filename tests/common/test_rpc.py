@@ -9,10 +9,24 @@ import grpc
 import grpc.aio
 import pytest
 
-from common.errors import CapacityError, EngineError, EventSpecError, InputError, LinkError, MismatchError, SessionError
+from common.errors import (
+    AuthenticationError,
+    AuthorizationError,
+    CapacityError,
+    EngineError,
+    EventSpecError,
+    InputError,
+    LinkError,
+    MismatchError,
+    NotReadyError,
+    SessionError,
+)
 from common.rpc import abort, blames_connection, error_of_status, is_word
+from common.sealing import Caller
 
-START = 12_345
+SEALS = Caller("/test.Service/Fail")
+SEALS.seal(b"")
+HEADERS, START = SEALS.starts[0], SEALS.starts[1] or 0
 
 
 async def call_that_fails(fail: Any) -> grpc.RpcError:
@@ -40,7 +54,7 @@ async def call_that_fails(fail: Any) -> grpc.RpcError:
 @pytest.mark.parametrize("kind", [InputError, MismatchError, CapacityError, SessionError, EngineError, LinkError])
 async def test_a_peers_error_comes_back_as_what_it_was(kind: type[EventSpecError]) -> None:
     error = await call_that_fails(lambda context: abort(context, kind("for this reason"), START))
-    found = error_of_status(error, [1, START])
+    found = error_of_status(error, SEALS)
     assert type(found) is kind
     assert str(found) == "for this reason"
 
@@ -51,26 +65,39 @@ async def test_a_peers_error_comes_back_as_what_it_was(kind: type[EventSpecError
 )
 async def test_a_status_that_no_peer_of_ours_sent_is_a_lost_link(status: grpc.StatusCode) -> None:
     error = await call_that_fails(lambda context: context.abort(status, "Internal error from Core"))
-    assert type(error_of_status(error, [1, START])) is LinkError
+    assert type(error_of_status(error, SEALS)) is LinkError
 
 
 async def test_a_message_over_the_limit_is_a_lost_link_as_long_as_only_grpc_says_so() -> None:
     error = await call_that_fails(lambda context: context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too large"))
-    assert type(error_of_status(error, [START])) is LinkError
+    assert type(error_of_status(error, SEALS)) is LinkError
+
+
+@pytest.mark.parametrize("kind", [InputError, MismatchError, SessionError, EngineError])
+async def test_who_has_seen_nothing_but_headers_says_nothing_final_of_messages(kind: type[EventSpecError]) -> None:
+    """As when the frame that had the first message was lost, or was damaged until it looked like another peer's."""
+    error = await call_that_fails(lambda context: abort(context, kind("for this reason"), HEADERS))
+    assert type(error_of_status(error, SEALS)) is LinkError
+
+
+@pytest.mark.parametrize("kind", [AuthenticationError, AuthorizationError, CapacityError, NotReadyError])
+async def test_what_rests_on_headers_is_believed_who_has_seen_them(kind: type[EventSpecError]) -> None:
+    error = await call_that_fails(lambda context: abort(context, kind("for this reason"), HEADERS))
+    assert type(error_of_status(error, SEALS)) is kind
 
 
 async def test_a_failure_of_another_call_is_a_lost_link() -> None:
     error = await call_that_fails(lambda context: abort(context, InputError("for this reason"), START ^ 1))
-    assert type(error_of_status(error, [1, START])) is LinkError
-    assert not is_word(error, [START])
-    assert blames_connection(error, [START])
+    assert type(error_of_status(error, SEALS)) is LinkError
+    assert not is_word(error, SEALS)
+    assert blames_connection(error, SEALS)
 
 
 @pytest.mark.parametrize("key", ["eventspec-failure", "eventspec-retry-after-ms", "eventspec-check", "details"])
 async def test_a_failure_with_any_part_damaged_is_a_lost_link(key: str) -> None:
     """What a relay, or a flipped bit, makes of a status that was a clear refusal."""
     refused = await call_that_fails(lambda context: abort(context, CapacityError("ask again", 500), START))
-    assert error_of_status(refused, [START]).retry_after_ms == 500
+    assert error_of_status(refused, SEALS).retry_after_ms == 500
     trailing = {k: v for k, v in refused.trailing_metadata() or () if k.startswith("eventspec-")}
     details = str(refused.details())
     if key == "details":
@@ -81,11 +108,11 @@ async def test_a_failure_with_any_part_damaged_is_a_lost_link(key: str) -> None:
     error = await call_that_fails(
         lambda context: context.abort(refused.code(), details, trailing_metadata=tuple(trailing.items()))
     )
-    assert type(error_of_status(error, [START])) is LinkError
+    assert type(error_of_status(error, SEALS)) is LinkError
 
 
 async def test_a_long_failure_is_cut() -> None:
     error = await call_that_fails(lambda context: abort(context, InputError("long \N{SNOWMAN} " * 2_000), START))
-    found = error_of_status(error, [START])
+    found = error_of_status(error, SEALS)
     assert type(found) is InputError
     assert len(str(found)) == 2_000

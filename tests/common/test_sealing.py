@@ -162,11 +162,13 @@ async def test_an_upload_without_checksums_ends_as_it_likes() -> None:
 def test_a_refusal_rests_on_what_was_seen_of_the_headers() -> None:
     metadata = (("authorization", "Bearer evs_1"), ("traceparent", "any"))
     caller = Caller(PATH, metadata)
-    assert Callee(PATH, [("other", "x"), metadata[0]]).start in caller.starts
-    assert Callee(PATH, [("authorization", "Bearer evs_0")]).start not in caller.starts
-    assert Callee(PATH).start not in caller.starts
-    assert Callee("/a.Service/Mathod", metadata).start not in caller.starts
+    headers, seal = caller.starts
+    assert seal is None
+    assert Callee(PATH, [("other", "x"), metadata[0]]).start == headers
+    assert Callee(PATH, [("authorization", "Bearer evs_0")]).start != headers
+    assert Callee(PATH).start != headers
+    assert Callee("/a.Service/Mathod", metadata).start != headers
     callee = Callee(PATH, metadata)
     callee.open(caller.seal(b"first"))
-    assert callee.start in caller.starts
-    assert callee.start != Callee(PATH, metadata).start
+    assert caller.starts == (headers, callee.start)
+    assert callee.start != headers

@@ -64,7 +64,7 @@ async def test_what_a_loading_daemon_answers(server: DaemonServer) -> None:
                 pass
         for caught, path in ((unary, UNARY), (streamed, STREAM)):
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-            error = error_of_status(caught.value, Caller(path).starts)
+            error = error_of_status(caught.value, Caller(path))
             assert isinstance(error, NotReadyError)
             assert error.retryable and error.retry_after_ms == NotReadyError.retry_after_ms > 0
             assert "loading" in str(error) and "\n" not in str(error)

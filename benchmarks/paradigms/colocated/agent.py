@@ -51,7 +51,7 @@ class ColocatedAnswers:
         try:
             reply = await self._channel.unary_unary(f"/{SERVICE}/Describe")(b"", timeout=30.0, wait_for_ready=True)
         except grpc.RpcError as error:
-            raise error_of_status(error, Caller(f"/{SERVICE}/Describe").starts) from error
+            raise error_of_status(error, Caller(f"/{SERVICE}/Describe")) from error
         self._spec = PictureSpec.decode(reply)
         await asyncio.get_running_loop().run_in_executor(self._files, warm_up)
 
@@ -82,7 +82,7 @@ class ColocatedAnswers:
                     event = Report(timing.report(event.values, upload, stages))
                 yield event
         except grpc.RpcError as error:
-            raise error_of_status(error, Caller(f"/{SERVICE}/Ask").starts) from error
+            raise error_of_status(error, Caller(f"/{SERVICE}/Ask")) from error
         finally:
             call.cancel()
 
