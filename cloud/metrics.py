@@ -20,7 +20,7 @@ _P = "eventspec_cloud_"
 INFO = Metric(_P + "info", _G, "1; labels say which target runs", ("model", "fingerprint", "wire_version"))
 READY = Metric(_P + "ready", _G, "1 while edges may open sessions")
 DRAINING = Metric(_P + "draining", _G, "1 while no new sessions are taken")
-ENGINE_UP = Metric(_P + "engine_up", _G, "1 while the engine process takes messages")
+ENGINE_UP = Metric(_P + "engine_up", _G, "1 while the engine process takes messages, and turns")
 ENGINE_RESTARTS = Metric(_P + "engine_restarts", _C, "Engine processes started after the first")
 
 SPEC_DECODE = SpecDecodeMetrics.of("cloud", drafts="Passes that checked at least one draft token")
