@@ -18,6 +18,8 @@ from common.errors import (
 )
 from common.types import Failure, FailureCode
 
+LONGEST_MESSAGE = 2_000  # characters: nobody reads more, and metadata have a limit
+
 # most specific first
 _CODES: tuple[tuple[type[EventSpecError], FailureCode], ...] = (
     (VideoFormatError, FailureCode.VIDEO),
@@ -47,7 +49,7 @@ ERRORS: dict[FailureCode, type[EventSpecError]] = {
 def failure_of(error: EventSpecError) -> Failure:
     """The message that tells a peer about an error."""
     code = next((c for kind, c in _CODES if isinstance(error, kind)), FailureCode.ENGINE)
-    return Failure(code, str(error), error.retryable, error.retry_after_ms)
+    return Failure(code, str(error)[:LONGEST_MESSAGE], error.retryable, error.retry_after_ms)
 
 
 def error_of(failure: Failure) -> EventSpecError:

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from common.errors import AccessError, EventSpecError, LinkError, NotReadyError
-from common.failures import ERRORS, failure_of
+from common.failures import ERRORS, LONGEST_MESSAGE, failure_of
 from common.sealing import Caller, DamagedError
 from common.types import FailureCode
 
@@ -31,7 +31,7 @@ _MARK = "eventspec-failure"
 _LINK_ERRORS: dict[str, type[LinkError]] = {"not_ready": NotReadyError, "damaged": DamagedError}
 _RETRY_AFTER = "eventspec-retry-after-ms"
 _CHECK = "eventspec-check"
-_LONGEST_DETAILS = 2_000  # all of a status must fit into what gRPC takes of headers
+
 _LONGEST_HINT_MS = 600_000
 _KNOWN = frozenset(code.value for code in FailureCode)
 
@@ -85,7 +85,7 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: EventSpecErr
 
     `start` is `common.sealing.Callee.start`.
     """
-    code, details = failure_of(error).code, str(error)[:_LONGEST_DETAILS]
+    code, details = failure_of(error).code, str(error)[:LONGEST_MESSAGE]
     mark = next((name for name, kind in _LINK_ERRORS.items() if isinstance(error, kind)), code.value)
     hint = str(error.retry_after_ms) if error.retry_after_ms else ""
     metadata = [(_MARK, mark), (_CHECK, _checksum(mark, hint, details, start))]

@@ -16,6 +16,7 @@ from common.errors import MessageError
 # full name of the service; its descriptor is what gRPC reflection serves
 EDGE_SERVICE: str = edge_pb.DESCRIPTOR.services_by_name["EdgeService"].full_name
 
+_LONGEST_QUESTION, _LONGEST_PATH, _LONGEST_NAME = 64 << 10, 4_096, 256  # characters
 _MODES = {
     Mode.STREAM_TO_CLOUD: edge_pb.MODE_STREAM_TO_CLOUD,
     Mode.CLOUD_ONLY: edge_pb.MODE_CLOUD_ONLY,
@@ -52,6 +53,7 @@ def decode_ask(data: bytes) -> AskRequest:
         MessageError: malformed, or a value out of range.
     """
     m = parse(edge_pb.AskRequest, data)
+    _check_lengths(m, question=_LONGEST_QUESTION, watch=_LONGEST_NAME, video_codec=_LONGEST_NAME)
     return AskRequest(
         question=m.question,
         events_path=m.events_path,
@@ -68,6 +70,15 @@ def decode_ask(data: bytes) -> AskRequest:
         video_codec=m.video_codec,
         answer_id=_answer_id(m.answer_id),
     )
+
+
+def _check_lengths(message: Any, **most: int) -> None:
+    """Raise MessageError if a text of a request is longer than may be; paths may be as long as the system's."""
+    for name, longest in {"events_path": _LONGEST_PATH, "video_path": _LONGEST_PATH, **most}.items():
+        if len(getattr(message, name)) > longest:
+            raise MessageError(
+                f"{name} has {len(getattr(message, name)):,} characters, at most {longest:,}: shorten it"
+            )
 
 
 def _answer_id(text: str) -> str:
@@ -124,8 +135,10 @@ def encode_watch(watch: WatchRequest) -> bytes:
 
 
 def decode_watch(data: bytes) -> WatchRequest:
-    """A `WatchRequest`. Raises MessageError if malformed."""
-    return WatchRequest(**fields_of(WatchRequest, parse(edge_pb.WatchRequest, data)))
+    """A `WatchRequest`. Raises MessageError: malformed, or a text too long."""
+    m = parse(edge_pb.WatchRequest, data)
+    _check_lengths(m, video_codec=_LONGEST_NAME)
+    return WatchRequest(**fields_of(WatchRequest, m))
 
 
 @encoder
