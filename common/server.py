@@ -30,12 +30,14 @@ from common.revocation import RevokedCertificates
 from common.rpc import channel_options
 from common.security import Security, TlsFiles
 from common.tls import server_credentials
+from common.unknown_calls import take_only
 
 log = logging.getLogger("eventspec")
 
 LIVENESS, READINESS = "liveness", "readiness"  # names for the health service
 _STREAMS = 256  # of one connection
 _HANDSHAKE_MS = 10_000
+_REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 HEALTH = {f"/{health.SERVICE_NAME}/{method}": None for method in ("Check", "Watch", "List")}
 
 
@@ -57,7 +59,8 @@ class DaemonServer:
             max_message_bytes: largest message that is taken.
             security: who may reach it, and how. None: anybody on this machine.
             connections: how many there may be, and for how long.
-            scopes: the scope that a call of each method must have, by the method's name; others need `Scope.INFO`.
+            scopes: the scope that a call of each method must have, by the method's name; there are no others. None:
+                whatever methods there are need `Scope.INFO`.
 
         Raises:
             SettingsError: the token file, or the revocation list, makes no sense.
@@ -81,6 +84,8 @@ class DaemonServer:
             ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         ]
         self._server = grpc.aio.server(interceptors=[CallGuard(self.door, self._warden)], options=options)
+        if paths:
+            take_only(self._server, [*paths, *HEALTH, _REFLECTION])
 
     async def listen(self, listen: str, local: str = "") -> str:
         """Take the address, before anything is loaded; returns it, with the port that was chosen for port 0.

@@ -22,7 +22,7 @@ from edge.session import EdgeSession, SessionSettings
 from edge.worker import DraftingThread
 
 _RIGHT = 0.7  # of the drafter's tokens
-_SETTINGS = {"backoff_first": 0.01, "backoff_longest": 0.1, "give_up_after": 3.0}
+_SETTINGS = {"backoff_first": 0.01, "backoff_longest": 0.1, "give_up_after": 2.0}
 
 
 class Ended(StrEnum):

@@ -27,8 +27,10 @@ def flips(
     alone and marked so, or be one failure that may be tried again.
     """
     import asyncio
+    import os
     import tempfile
 
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it would tell of every damaged connection
     from benchmarks.faults.flips.running import Access, Record, run_flips
     from common.access import Scope, new_token, render_tokens
     from common.watched_file import write_private

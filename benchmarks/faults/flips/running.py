@@ -20,8 +20,8 @@ from common.security import Reach
 from edge.link import GrpcLink, LinkSettings, Patience
 from edge.worker import DraftingThread
 
-_EDGES, _AT_ONCE = 4, 6  # links, and answers on each
-_SLICE = 120  # answers between two checkpoints
+_EDGES, _AT_ONCE = 12, 6  # links, and answers on each
+_SLICE = 600  # answers between two checkpoints
 _LIMIT_S = 60.0  # of an answer; with this patience a stream that is mute is found within three seconds
 _PATIENCE = Patience(opened=1.5, token=1.0, video=2.0)
 
