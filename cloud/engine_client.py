@@ -22,9 +22,10 @@ import zmq.asyncio
 from cloud.admission import Allowance
 from cloud.blame import Blame
 from cloud.config import EngineSettings
+from cloud.engine_start import bounded_socket, first_word
 from cloud.engine_stats import EngineTotals
-from cloud.engine_wire import HIGH_WATER, STOP, pack, pack_message
-from cloud.engine_words import Broken, Ready, Told, most_bytes, read_word
+from cloud.engine_wire import STOP, pack, pack_message
+from cloud.engine_words import Broken, Told, most_bytes, read_word
 from cloud.messages import EngineMessage, FrameSpec, Park
 from cloud.pulse import LOOK_S, Pulse
 from cloud.restarts import Restarts
@@ -34,7 +35,6 @@ from common.scratch import ScratchFolder
 from common.types import Cancel, Close, Commit, Open, ServerInfo
 
 _PROGRAM = ("-P", "-m", "cloud.engine_process")
-_WORDS_WAIT = 256  # of an engine, that the front hasn't read; then the engine waits
 _WORDS_PER_S = 1_000  # of each session, and of the engine itself; ten seconds' worth may come at once
 _WORDS_A_TURN = 16  # then the front's other work gets its turn
 _NOTICES = 20  # of an engine's own, in its life
@@ -146,7 +146,7 @@ class EngineProcess:
         self._page = StateReader(page)
         stats = folder / f"engine-{self._starts}.stats"
         self.totals.begin(stats)
-        socket = self._new_socket()
+        socket = bounded_socket(self._context, most_bytes(self._settings.max_answer_tokens))
         socket.bind(f"ipc://{path}")
         settings = json.dumps(dataclasses.asdict(self._settings))
         about = json.dumps({"page": str(page), "stats": str(stats), "suspects": self._blame.suspects})
@@ -154,10 +154,11 @@ class EngineProcess:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable, *_PROGRAM, f"ipc://{path}", settings, str(os.getpid()), about
             )
-            await self._started(socket, process)
+            ready = await first_word(socket, process)
         except BaseException:
             socket.close()
             raise
+        self._info, self._frames = ready.info, ready.frames
         self._spoke = self._condemned = False
         self._pulse = Pulse(time.monotonic())
         self._socket = socket
@@ -168,47 +169,6 @@ class EngineProcess:
             asyncio.create_task(self._guard(process, self._page)),
         ]
         self._on_alive(True)
-
-    def _new_socket(self) -> zmq.asyncio.Socket:
-        """The front's end; what waits in it is bounded, in messages and in the bytes of each."""
-        socket = self._context.socket(zmq.PAIR)
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
-        socket.setsockopt(zmq.RCVHWM, _WORDS_WAIT)
-        socket.setsockopt(zmq.MAXMSGSIZE, most_bytes(self._settings.max_answer_tokens))
-        return socket
-
-    async def _started(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> None:
-        """Its target is loaded. An engine that fails at it is gone."""
-        try:
-            ready = await self._first_word(socket, process)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            raise
-        self._info, self._frames = ready.info, ready.frames
-
-    async def _first_word(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> Ready:
-        first = asyncio.ensure_future(socket.recv_multipart())
-        died = asyncio.ensure_future(process.wait())
-        try:
-            await asyncio.wait({first, died}, return_when=asyncio.FIRST_COMPLETED)
-            if not first.done():
-                await asyncio.wait({first}, timeout=0.5)
-            if not first.done():
-                raise EngineError(f"the engine process ended with status {process.returncode} while loading")
-            word = read_word(first.result())
-        except MessageError as error:
-            raise EngineError(f"the engine process began with nonsense: {error}") from error
-        finally:
-            first.cancel()
-            died.cancel()
-        if isinstance(word, Broken):
-            raise ModelError(word.text)
-        if not isinstance(word, Ready):
-            raise EngineError(f"the engine process began with {type(word).__name__}")
-        return word
 
     # ------------------------------------------------------------------------------------------------- talking
 
@@ -276,7 +236,7 @@ class EngineProcess:
     # --------------------------------------------------------------------------------------------------- death
 
     def _condemn(self, process: asyncio.subprocess.Process, why: str) -> None:
-        """Whatever it did before, such an engine counts as one that did nothing."""
+        """Kill an engine that can't be trusted with another word."""
         self._condemned = True
         self._on_notice(f"{why}; killing it")
         with contextlib.suppress(ProcessLookupError):
@@ -329,7 +289,8 @@ class EngineProcess:
             return
         if self._page is not None:
             self._blame.died(self._page.working_on())
-        pause = self._restarts.died(time.monotonic() - began, did_something=self._spoke and not self._condemned)
+        lived_s = time.monotonic() - began
+        pause = self._restarts.died(lived_s, did_something=self._spoke, condemned=self._condemned)
         self._on_notice(f"the engine process died (status {status}); restarting it")
         self._on_alive(False)
         self._on_death()

@@ -12,18 +12,27 @@ _PROVEN_S = 10.0  # an engine that lived for so long, or said anything, has prov
 
 @dataclass
 class Restarts:
-    """Deaths in a row. `failed` is a crash loop: the state in which everything is refused at once."""
+    """Deaths in a row. `failed` is a crash loop: the state in which everything is refused at once.
+
+    An engine that had to be killed for what it said (`condemned`) has proven nothing by what it did before.
+    """
 
     in_a_row: int = 0
+    condemned: int = 0
 
     @property
     def failed(self) -> bool:
         """Whether it is no use to wait for the next engine."""
         return self.in_a_row >= _TOO_MANY
 
-    def died(self, lived_s: float, *, did_something: bool) -> float:
+    def died(self, lived_s: float, *, did_something: bool, condemned: bool = False) -> float:
         """An engine died (or didn't even start: `lived_s` 0); seconds until the next is started."""
-        if did_something or lived_s >= _PROVEN_S:
+        if lived_s >= _PROVEN_S:
+            self.in_a_row = self.condemned = 0
+        if condemned:
+            self.in_a_row = max(self.in_a_row, self.condemned)
+            self.condemned += 1
+        elif did_something:
             self.in_a_row = 0
         self.in_a_row += 1
         if self.failed:

@@ -226,6 +226,18 @@ def test_backoff_grows_ends_in_a_clear_state_and_resets() -> None:
     assert restarts.died(30.0, did_something=False) == 0.0
 
 
+def test_engines_that_work_and_then_talk_nonsense_are_in_a_row() -> None:
+    restarts = Restarts()
+    pauses = []
+    for _ in range(8):
+        restarts.worked()
+        pauses.append(restarts.died(1.0, did_something=True, condemned=True))
+    assert pauses[0] == 0.0
+    assert pauses == sorted(pauses)
+    assert restarts.failed
+    assert restarts.died(30.0, did_something=True, condemned=True) == 0.0
+
+
 # ----------------------------------------------------------------------------------------------------- around a process
 
 

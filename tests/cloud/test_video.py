@@ -1,22 +1,26 @@
 """Decoding in the cloud: the wanted frames equal those of the whole file, and hostile packets are refused."""
 
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cloud.video import CODECS, VideoDecoder, VideoLimits, sampled_indices
+from common import codec
 from common.errors import VideoFormatError
-from common.types import LARGEST
+from common.types import LARGEST, Finished, FinishReason
 from common.video import NOT_SHOWN, VideoHeader, VideoPacket, ticks_us
 from edge.video import Clip, open_clip
-from tests.clips import decode_all, encode, number_of, trim
+from tests.clips import HEIGHT, WIDTH, decode_all, encode, jpegs, number_of, trim
 from tests.edge.events.recordings import recording
+
+JPEGS = jpegs(2)
 
 
 def decode(clip: Clip, *, count: int = 8) -> list[NDArray[np.uint8]]:
@@ -198,6 +202,24 @@ def test_times_that_cannot_be_are_refused(clip: Clip, field: str, place: int) ->
         packets[place] = replace(late, pts=ticks) if field == "pts" else replace(late, dts=ticks)
         with pytest.raises(VideoFormatError, match="more than 285 years from its zero"):
             push_all(replace(clip.header, time_base_num=1, time_base_den=1), packets)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(
+    times=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-9, 9), min_size=2, max_size=2),
+    num=st.integers(0, 2**32 - 1),
+    den=st.integers(0, 2**32 - 1),
+)
+def test_no_clip_names_a_time_that_cannot_be(times: list[int], num: int, den: int) -> None:
+    """Whatever times and base: the video is refused, or its frames' names fit into every message."""
+    header = VideoHeader("mjpeg", b"", WIDTH, HEIGHT, sum(at != NOT_SHOWN for at in times) or 1, num, den)
+    decoder = VideoDecoder(header, count=2)
+    with suppress(VideoFormatError):
+        for index, (at, data) in enumerate(zip(times, JPEGS, strict=True)):
+            decoder.push(VideoPacket(index, at, max(at, -(2**63) + 1), True, data))
+        decoder.finish()
+    finished = Finished(FinishReason.STOP, 1, frames=tuple(decoder.names))
+    assert codec.decode_cloud_message(codec.encode_cloud_message(finished)) == finished
 
 
 def test_the_latest_time_that_can_be() -> None:
