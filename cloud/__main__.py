@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cloud import doctor_cli
 from cloud.config import CloudSettings
-from cloud.doctor_cli import doctor
 from cloud.drain_cli import drain
 from cloud.reach_options import CaOption, CertOption, InsecureOption, KeyOption, NameOption
 from cloud.security_cli import certs_app, token_app
@@ -27,6 +27,7 @@ from common.daemon_options import (
     TlsKeyOption,
     VerboseOption,
 )
+from common.doctor_cli import doctor_command
 from common.extras import CLOUD, need
 from common.logs import set_up
 from common.settings import load_settings
@@ -35,7 +36,6 @@ app = make_app("The cloud side of eventspec: runs the target, verifies the draft
 app.add_typer(token_app, name="token")
 app.add_typer(certs_app, name="certs")
 app.command()(drain)
-app.command()(doctor)
 
 
 @app.command()
@@ -141,6 +141,9 @@ def serve(
 
     uvloop.run(run(settings))
     end_process()
+
+
+app.command("doctor")(doctor_command(serve, "cloud", doctor_cli.load, doctor_cli.HELP))
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,10 +15,13 @@ from common.doctor_checks import (
     model_folder,
     open_files,
     open_to_strangers,
-    port,
     token_book,
+    tokenizer,
     torch_build,
 )
+from common.doctor_running import listening, port
+from common.errors import ModelError
+from common.model_config import count_of, read_config
 from common.shipped import shipped_target
 
 _TARGETS = ("VideoLlavaForConditionalGeneration",)
@@ -35,10 +37,10 @@ def examine(settings: CloudSettings) -> Iterator[Check]:
             ("open files", partial(open_files, settings.connections)),
             ("torch", partial(torch_build, settings)),
             ("target", partial(model_folder, "target", folder, _TARGETS, settings)),
-            ("tokenizer", partial(_tokenizer, folder)),
+            ("tokenizer", partial(tokenizer, "tokenizer", folder)),
             ("sessions", partial(_sessions, settings, folder)),
             ("adapter", partial(_adapter, settings)),
-            ("listen", partial(port, "listen", settings.listen)),
+            ("listen", partial(listening, "listen", settings.listen, tls, settings.local_listen)),
             ("metrics", partial(port, "metrics", settings.metrics)),
             ("certificate", partial(certificates, "certificate", tls)),
             ("tokens", partial(token_book, settings.tokens)),
@@ -47,22 +49,18 @@ def examine(settings: CloudSettings) -> Iterator[Check]:
     )
 
 
-def _tokenizer(folder: Path) -> Iterator[Check]:
-    from common.tokenizer import Tokenizer
-
-    tokenizer = Tokenizer.from_folder(folder)
-    yield ok("tokenizer", f"{tokenizer.vocab_size:,} pieces, hash {tokenizer.hash[:12]}; edges need the same")
-
-
 def _sessions(settings: CloudSettings, folder: Path) -> Iterator[Check]:
     """Keys and values are taken at the start, for all sessions."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_config(folder)
     text = config.get("text_config", config)
-    heads = text.get("num_key_value_heads") or text.get("num_attention_heads", 32)
-    size = text.get("head_dim") or text.get("hidden_size", 4096) // text.get("num_attention_heads", 32)
+    if not isinstance(text, dict):
+        raise ModelError(f"text_config in {folder}/config.json is no object: download it again")
+    all_heads = count_of(text, "num_attention_heads", 32)
+    heads = count_of(text, "num_key_value_heads", all_heads)
+    size = count_of(text, "head_dim", count_of(text, "hidden_size", 4096) // all_heads)
     tokens = settings.capacity or 8 * 257 + settings.max_prompt_tokens + settings.max_answer_tokens
     width = 4 if settings.dtype == "float32" else 2
-    need = 2 * text.get("num_hidden_layers", 32) * heads * size * width * tokens * settings.sessions
+    need = 2 * count_of(text, "num_hidden_layers", 32) * heads * size * width * tokens * settings.sessions
     found = f"{settings.sessions} of up to {tokens:,} tokens: up to {need / 2**30:.2f} GiB of keys and values"
     if settings.device == "cpu" and need > 0.8 * memory_bytes():
         yield warning("sessions", found, "fewer --sessions, a smaller --capacity, or --dtype float16")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, VideoLlavaConfig, VideoLlavaForConditionalGeneration
 
-from common.model_files import read_json
-from common.model_loading import as_device, as_dtype, build_empty, fill, finish
+from common.devices import as_device
+from common.model_config import read_json
+from common.model_loading import as_dtype, build_empty, fill, finish
 from common.quantization import check_quantization
 from common.video_llava import hash_weights, read_target_config, read_target_weights
 

@@ -12,6 +12,8 @@ import typer
 from common.errors import EventSpecError, SettingsError
 from common.printable import one_line
 
+_MOST_TOLD = 300  # characters of an error that nobody expected
+
 
 class State(str, Enum):
     """Of a check: a failure keeps a daemon from working, a warning from working well."""
@@ -54,7 +56,10 @@ def examined(checks: Iterable[tuple[str, Callable[[], Iterable[Check]]]]) -> Ite
         except EventSpecError as error:
             yield failure(name, str(error))
         except (OSError, ImportError) as error:
-            yield failure(name, f"{type(error).__name__}: {error}", "mend what the message names")
+            yield failure(name, one_line(f"{type(error).__name__}: {error}"), "mend what the message names")
+        except Exception as error:  # whatever a file or a peer comes up with: the other checks shall be made
+            found = one_line(f"it couldn't be checked ({type(error).__name__}: {error})"[:_MOST_TOLD])
+            yield failure(name, found, "look at what it is about; and tell eventspec's maintainers")
 
 
 def as_text(check: Check) -> str:

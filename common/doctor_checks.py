@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from common import descriptors
 from common.doctor import Check, failure, ok, warning
+from common.errors import SettingsError
+from common.model_config import read_config
 from common.security import SYSTEM, TlsFiles
 from common.settings import ModelSettings
 from common.watched_file import readable_by_others
+from common.weight_files import look_at_weights
 
 _SOON_DAYS = 30
+_NO_CUDA = "install the driver and a CUDA build of torch, name a GPU that is there, or --device cpu"
 _GIB = 1 << 30
 _BYTES = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.55}
@@ -59,14 +61,23 @@ def torch_build(settings: ModelSettings) -> Iterator[Check]:
     """The torch that is installed, whether it has the device, and bitsandbytes if it is needed."""
     try:
         import torch
+
+        from common.devices import as_device
     except ImportError as error:
         yield failure("torch", f"can't be imported: {error}", "pip install 'eventspec[edge]' or 'eventspec[cloud]'")
         return
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
     found = f"{torch.__version__} ({build} build), {settings.torch_threads} threads"
-    if settings.device.startswith("cuda"):
-        yield _cuda(settings.device, found)
-    elif Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi"):
+    try:
+        device = as_device(settings.device)
+    except SettingsError as error:
+        yield failure("torch", f"{found}: {error}", _NO_CUDA if settings.device.startswith("cuda") else "--device cpu")
+        return
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        name = torch.cuda.get_device_name(device)
+        yield ok("torch", f"{found}; {name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free")
+    elif device.type == "cpu" and (Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi")):
         yield warning(
             "torch", found, "there is an NVIDIA GPU here that isn't used: --device cuda, with a CUDA build of torch"
         )
@@ -82,36 +93,21 @@ def torch_build(settings: ModelSettings) -> Iterator[Check]:
             )
 
 
-def _cuda(device: str, found: str) -> Check:
-    import torch
-
-    if not torch.cuda.is_available():
-        return failure(
-            "torch", f"{found}: no CUDA here", "install the driver and a CUDA build of torch, or --device cpu"
-        )
-    number = torch.device(device).index or 0
-    if number >= torch.cuda.device_count():
-        return failure("torch", f"{found}: there are {torch.cuda.device_count()} GPUs", f"--device {device} isn't one")
-    free, total = torch.cuda.mem_get_info(number)
-    name = torch.cuda.get_device_name(number)
-    return ok("torch", f"{found}; {name}, {free / _GIB:.1f} of {total / _GIB:.1f} GiB free")
-
-
 def model_folder(name: str, folder: Path, architectures: Sequence[str], settings: ModelSettings) -> Iterator[Check]:
-    """A checkpoint: its files, its kind, and whether it fits into memory."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        yield failure(name, f"{folder} has no readable config.json ({error})", "name the folder of a whole checkpoint")
+    """A checkpoint: its files, its kind, whether its weights are whole, and whether they fit into memory.
+
+    Raises:
+        ModelError: a file is missing, can't be read, is truncated or holds something else.
+    """
+    kinds = read_config(folder).get("architectures") or []
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        yield failure(name, f"architectures in {folder}/config.json is no list of names", "download it again")
         return
-    kinds = config.get("architectures") or []
     if kinds and not set(kinds) & set(architectures):
-        yield failure(name, f"{folder} is a {', '.join(map(str, kinds))}", f"it must be a {' or '.join(architectures)}")
+        shown = ", ".join(kinds)[:80]
+        yield failure(name, f"{folder} is a {shown}", f"it must be a {' or '.join(architectures)}")
         return
-    files = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
-    if not files:
-        yield failure(name, f"{folder} holds no weights", "download the *.safetensors (or *.bin) files as well")
-        return
+    files = look_at_weights(folder)
     size = sum(file.stat().st_size for file in files)
     found = f"{folder.resolve().name}: {len(files)} files of weights, {size / _GIB:.2f} GiB"
     need = size * _QUANTIZED.get(settings.quantize, _BYTES[settings.dtype] / 2.0) if size > _GIB else size
@@ -123,6 +119,14 @@ def model_folder(name: str, folder: Path, architectures: Sequence[str], settings
         )
     else:
         yield ok(name, found)
+
+
+def tokenizer(name: str, folder: Path) -> Iterator[Check]:
+    """A model's tokenizer. Raises ModelError."""
+    from common.tokenizer import Tokenizer
+
+    found = Tokenizer.from_folder(folder)
+    yield ok(name, f"{found.vocab_size:,} pieces, hash {found.hash[:12]}; the other side needs the same, or to know it")
 
 
 def certificates(name: str, files: TlsFiles) -> Iterator[Check]:
@@ -161,23 +165,6 @@ def token_book(path: str) -> Iterator[Check]:
         yield ok("tokens", found)
     else:
         yield warning("tokens", f"{found}: nobody can come in", f"eventspec-cloud token new NAME --file {path}")
-
-
-def port(name: str, address: str) -> Iterator[Check]:
-    """Whether a daemon could listen there, or one does."""
-    if not address or address.startswith("unix:"):
-        return
-    host, _, number = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), int(number)))
-        except OSError as error:
-            found = f"{address}: {error.strerror}"
-            yield warning(name, found, "fine if the daemon runs already; else choose another address")
-            return
-    yield ok(name, f"{address} is free")
 
 
 def packages(wanted: Sequence[tuple[str, str]]) -> Iterator[Check]:

@@ -1,14 +1,12 @@
-"""Reads a model folder: `config.json`, and weights in safetensors or torch files, in one piece or in shards.
+"""Reads the weights of a model folder: safetensors or torch files, in one piece or in shards.
 
 Torch files are pickles: they are read with `weights_only=True`, which admits tensors and refuses everything
 else, so nothing in them runs. Whatever is wrong with a folder becomes one `ModelError` that says what to do.
 """
 
-import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,43 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common.errors import ModelError
+from common.model_config import one_line, read_json, some
+from common.weight_files import WEIGHTS
 
 StateDict = dict[str, Tensor]
-
-# One-piece weights and the index of sharded ones, in order of preference.
-_WEIGHTS = (
-    ("model.safetensors", "model.safetensors.index.json"),
-    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
-)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's `config.json`.
-
-    Raises:
-        ModelError: the folder or the file is missing, or it isn't a JSON object.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"there is no model folder {folder}: check the path")
-    path = folder / "config.json"
-    if not path.is_file():
-        raise ModelError(f"{folder} has no config.json, so it isn't a model folder: check the path")
-    return read_json(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a model folder.
-
-    Raises:
-        ModelError: the file can't be read, or holds something else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} can't be read ({one_line(error)}): copy or download it again") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} holds a JSON {type(values).__name__} instead of an object: download it again")
-    return values
 
 
 def read_weights(folder: Path) -> StateDict:
@@ -61,12 +26,12 @@ def read_weights(folder: Path) -> StateDict:
     Raises:
         ModelError: there are no weights, a file is missing, truncated, or holds more than weights.
     """
-    for whole, index in _WEIGHTS:
+    for whole, index in WEIGHTS:
         if (folder / whole).is_file():
             return _read_file(folder / whole)
         if (folder / index).is_file():
             return _read_shards(folder / index)
-    names = " or ".join(whole for whole, _ in _WEIGHTS)
+    names = " or ".join(whole for whole, _ in WEIGHTS)
     raise ModelError(f"{folder} has no weights ({names}, in one piece or with an index): download it again")
 
 
@@ -120,15 +85,3 @@ def _read_torch_file(path: Path) -> StateDict:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{path} doesn't hold a dictionary of weights: convert it to safetensors where it was made")
     return dict(state)
-
-
-def some(names: "set[str]", most: int = 3) -> str:
-    """A few of `names` for a message."""
-    listed = ", ".join(sorted(names)[:most])
-    return f"{listed} and {len(names) - most} more" if len(names) > most else listed
-
-
-def one_line(error: Exception, most: int = 200) -> str:
-    """The beginning of an error's message on one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= most else f"{text[:most]}..."

@@ -10,7 +10,7 @@ from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from common.errors import ModelError, SettingsError
-from common.model_files import one_line, some
+from common.model_config import one_line, some
 from common.quantization import Quantization, quantize_linears
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -26,20 +26,6 @@ def as_dtype(dtype: torch.dtype | str) -> torch.dtype:
     found = _DTYPES.get(str(dtype).removeprefix("torch."))
     if found is None:
         raise SettingsError(f"dtype must be one of {', '.join(_DTYPES)}, not {dtype}")
-    return found
-
-
-def as_device(device: torch.device | str) -> torch.device:
-    """The torch device of that name.
-
-    Raises:
-        SettingsError: there is no such device here.
-    """
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        raise SettingsError(f"device {device} can't be used here ({one_line(error)}): try cpu") from error
     return found
 
 

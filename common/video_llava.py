@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import VideoLlavaConfig
 
 from common.errors import ModelError
-from common.model_files import one_line, read_config, read_weights, rename_keys
+from common.model_config import one_line, read_config
+from common.model_files import read_weights, rename_keys
 
 MODEL_TYPE = "video_llava"
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from transformers import CLIPVisionModel, VideoLlavaConfig
 from transformers.models.video_llava.modeling_video_llava import VideoLlavaMultiModalProjector
 
+from common.devices import as_device
 from common.errors import InputError
 from common.frames import Frame, clip_pixels
-from common.model_loading import as_device, as_dtype, build_empty, fill, finish
+from common.model_loading import as_dtype, build_empty, fill, finish
 from common.video_llava import hash_weights, read_target_config, read_target_weights
 
 _PREFIX = "model."

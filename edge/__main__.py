@@ -22,15 +22,15 @@ from common.daemon_options import (
     TlsKeyOption,
     VerboseOption,
 )
+from common.doctor_cli import doctor_command
 from common.extras import EDGE, need
 from common.logs import set_up
+from edge import doctor_cli
 from edge.asking_cli import ask, status, watch
-from edge.doctor_cli import doctor
 from edge.events_cli import app as events_app
 
 app = make_app("The edge side of eventspec: reads events and video, drafts answers, streams them to the cloud.")
 app.add_typer(events_app, name="events")
-app.command()(doctor)
 
 
 @app.command()
@@ -186,6 +186,7 @@ def serve(
     end_process()
 
 
+app.command("doctor")(doctor_command(serve, "edge", doctor_cli.load, doctor_cli.HELP))
 app.command()(ask)
 app.command()(watch)
 app.command()(status)

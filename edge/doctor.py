@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from common import codec
-from common.doctor import Check, examined, failure, ok, warning
+from common.doctor import Check, State, examined, failure, ok, warning
 from common.doctor_checks import (
     certificates,
     machine,
@@ -23,18 +23,23 @@ from common.doctor_checks import (
     open_files,
     open_to_strangers,
     packages,
-    port,
     token_book,
+    tokenizer,
     torch_build,
 )
-from common.errors import EventSpecError, LinkError
+from common.doctor_running import health_of, listening, port
+from common.errors import AccessError, EventSpecError
 from common.reach import Reaching
 from common.rpc import ask_once, channel_options
 from common.security import TlsFiles
 from common.shipped import shipped_drafter
 from common.types import WIRE_VERSION, ServerInfo
 from edge.config import EdgeSettings, cloud_addresses
+from edge.doctor_tls import what_tls_says
+from edge.spool_folder import check
 
+_TARGETS = ("VideoLlavaForConditionalGeneration",)
+_TOKEN = "--token-file FILE with a token for that cloud, of the scopes speculate, video and info"
 _DRAFTERS = ("EventChat_llama", "EventGPT")
 _UPLOAD = 256 << 10  # bytes, sent once
 _SLOW_MBIT = 1.0
@@ -55,8 +60,11 @@ def examine(settings: EdgeSettings) -> Iterator[Check]:
             ("open files", open_files),
             ("torch", partial(torch_build, settings)),
             ("drafter", partial(model_folder, "drafter", folder, _DRAFTERS, settings)),
+            ("tokenizer", partial(tokenizer, "tokenizer", folder)),
+            ("vision model", partial(_vision_model, settings)),
+            ("target's tokenizer", partial(_target_tokenizer, settings.target_tokenizer)),
             ("adapter", partial(_adapter, settings)),
-            ("listen", partial(port, "listen", settings.listen)),
+            ("listen", partial(listening, "listen", settings.listen, settings.security.tls)),
             ("metrics", partial(port, "metrics", settings.metrics)),
             ("certificate", partial(certificates, "certificate", settings.security.tls)),
             ("tokens", partial(token_book, settings.tokens)),
@@ -79,15 +87,30 @@ def _adapter(settings: EdgeSettings) -> Iterator[Check]:
         yield ok("adapter", f"{settings.adapter} ({type(loaded.adapter).__name__}), --draft-form {settings.draft_form}")
 
 
+def _vision_model(settings: EdgeSettings) -> Iterator[Check]:
+    if settings.vision_model:
+        yield from model_folder("vision model", Path(settings.vision_model), _TARGETS, settings)
+
+
+def _target_tokenizer(folder: str) -> Iterator[Check]:
+    if folder:
+        yield from tokenizer("target's tokenizer", Path(folder))
+
+
 def _spool(name: str) -> Iterator[Check]:
     if not name:
         yield ok("spool", "none: answers in progress don't survive a restart of this daemon")
         return
     folder = Path(name)
-    place = folder if folder.exists() else folder.parent
-    if not os.access(place, os.W_OK | os.X_OK):
-        yield failure("spool", f"{place} can't be written", "let the daemon's user write there, or name another folder")
-        return
+    place = folder
+    if folder.exists():
+        check(folder)
+    else:
+        place = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            todo = "let the daemon's user write there, or name another folder"
+            yield failure("spool", f"{folder} can't be made in {place}", todo)
+            return
     free = shutil.disk_usage(place).free
     found = f"{folder}: {free / 2**20:,.0f} MiB free"
     yield ok("spool", found) if free > _LITTLE_DISK else warning("spool", found, "make room on that disk")
@@ -112,17 +135,20 @@ def _cloud(address: str, settings: EdgeSettings, drafter: Path) -> Iterator[Chec
         try:
             info, trips = _greet(channel, reaching)
         except EventSpecError as error:
-            todo = "" if not isinstance(error, LinkError) else _clear_or_tls(settings)
-            yield failure(f"{name}: handshake", str(error), todo)
+            state = health_of(f"{name}: readiness", address, channel)
+            if state is not None:  # it is there, and says what is wrong
+                yield state
+            if state is None:
+                found, todo = what_tls_says(address, settings.reach) or (str(error), "look into the cloud's log")
+                yield failure(f"{name}: handshake", found, todo)
+            elif state.state is State.OK:
+                todo = _TOKEN if isinstance(error, AccessError) else "look into the cloud's log"
+                yield failure(f"{name}: handshake", str(error), todo)
             return
+        if (state := health_of(f"{name}: readiness", address, channel, reaching.metadata())) is not None:
+            yield state
         yield from _speed(name, channel, reaching, statistics.median(trips))
     yield from _fits(name, info, settings, drafter)
-
-
-def _clear_or_tls(settings: EdgeSettings) -> str:
-    if settings.cloud_ca:
-        return "does the cloud speak TLS, with a certificate of that CA for this name? --cloud-ca, --cloud-name"
-    return "does the cloud want TLS? then --cloud-ca FILE"
 
 
 def _greet(channel: grpc.Channel, reaching: Reaching) -> tuple[ServerInfo, list[float]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from common.adapters.config import AdapterConfig, Level
 from common.ask import Mode
 from common.errors import ModelError, SettingsError
-from common.model_files import read_config
+from common.model_config import read_config
 from common.shipped import adapter_folder, shipped_other_drafter, shipped_target
 from edge.forms import DraftForm
 from edge.vocabulary import Way as AcrossWay

@@ -18,9 +18,10 @@ from common.adapters.bottleneck import BottleneckAdapter, SplitAdapter
 from common.adapters.config import AdapterConfig, Level
 from common.adapters.tokens import TokenAdapter
 from common.adapters.wide import WideAdapter
+from common.devices import as_device
 from common.errors import ModelError
-from common.model_files import one_line, read_config
-from common.model_loading import as_device, as_dtype, fill
+from common.model_config import one_line, read_config
+from common.model_loading import as_dtype, fill
 from common.shipped import adapter_folder
 from common.video_llava import hash_weights
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from common.devices import as_device
 from common.errors import ModelError
-from common.model_loading import as_device, as_dtype
+from common.model_loading import as_dtype
 from common.video_llava import read_target_config, read_target_weights
 
 _HEAD, _TABLE = "lm_head.weight", "model.language_model.embed_tokens.weight"

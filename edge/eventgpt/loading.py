@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from common.devices import as_device
 from common.errors import MismatchError, ModelError
-from common.model_files import StateDict, read_config, read_weights, rename_keys
-from common.model_loading import as_device, as_dtype, build_empty, fill, finish
+from common.model_config import read_config
+from common.model_files import StateDict, read_weights, rename_keys
+from common.model_loading import as_dtype, build_empty, fill, finish
 from common.quantization import check_quantization
 from common.tokenizer import Tokenizer
 from edge.eventgpt.config import MODEL_TYPE, EventGPTConfig

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import ModelError
-from common.model_files import read_json
+from common.model_config import read_json
 from edge.eventgpt.config import MODEL_TYPE, EventGPTConfig
 
 ORIGINAL_MODEL_TYPE = "EventChat_llama"
