@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +23,7 @@ from common.ask import Mode
 from common.errors import LinkError, NotReadyError
 from common.scratch import PREFIX
 from edge.asking import daemon_status
-from tests.e2e.pairs import ask, children, command, family
+from tests.e2e.pairs import ask, children, command, engine_of, family
 
 READY = 150.0  # seconds that a daemon may take to load on a busy machine
 NOBODY = "127.0.0.1:1"
@@ -51,6 +54,11 @@ def started(side: str, place: Path, *more: str) -> Iterator[DaemonProcess]:
         yield daemon
     finally:
         daemon.kill()
+
+
+def has_engine(daemon: DaemonProcess) -> bool:
+    """Whether a cloud's engine process has been started."""
+    return any("cloud.engine_process" in command(pid) for pid in children(daemon.process.pid))
 
 
 def left(place: Path) -> list[str]:
@@ -115,7 +123,7 @@ def test_a_signal_to_all_its_processes_ends_a_daemon_in_good_order(
     with started(side, tmp_path) as daemon:
         poll(lambda: health(tmp_path, "liveness") == SERVING)
         if side == "cloud":
-            poll(lambda: len(children(daemon.process.pid)) == 1)
+            poll(lambda: has_engine(daemon))
         if blow is signal.SIGHUP:
             daemon.wait_ready(READY)
         everyone = family(daemon.process.pid)
@@ -132,7 +140,7 @@ def test_what_kill_9_leaves_is_gone_with_the_next_start(side: str, loaded: bool,
     with started(side, tmp_path) as daemon:
         poll(lambda: health(tmp_path, "liveness") == SERVING)
         if side == "cloud":
-            poll(lambda: any("cloud.engine_process" in command(pid) for pid in children(daemon.process.pid)))
+            poll(lambda: has_engine(daemon))
         if loaded:
             daemon.wait_ready(READY)
         everyone = family(daemon.process.pid)
@@ -196,3 +204,24 @@ def test_two_clouds_at_one_address_one_is_told_so(tmp_path: Path) -> None:
         assert first.process.poll() is None
     finally:
         first.stop()
+
+
+def test_a_stopped_engine_is_found_by_doctor(tmp_path: Path) -> None:
+    """It holds its memory and its place among the processes, and does nothing."""
+    with started("cloud", tmp_path) as daemon:
+        daemon.wait_ready(READY)
+        words = [sys.executable, "-P", "-m", "cloud", "doctor", "--listen", daemon.address, "--json"]
+        words += ["--local-listen", f"unix:{tmp_path}/asked"]
+
+        def doctor() -> dict[str, str]:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=READY, check=False)
+            (check,) = [check for check in json.loads(done.stdout)["checks"] if check["name"] == "listen"]
+            assert done.returncode == (check["state"] == "failure")
+            return dict(check)
+
+        assert doctor()["state"] == "ok"
+        os.kill(engine_of(daemon.process.pid), signal.SIGSTOP)
+        poll(lambda: health(tmp_path, "readiness") != SERVING)
+        check = doctor()
+        assert check["state"] == "failure"
+        assert "isn't ready" in check["found"] and "engine" in check["todo"]
