@@ -31,6 +31,7 @@ from cloud.state_page import StatePage
 from common.ending import end_process
 from common.errors import EngineError, EventSpecError, MessageError
 from common.padding import Padding
+from common.private_memory import keep_memory_private
 
 _CHECK_PARENT_MS = 500
 _CHECK_BOOKS_S = 5.0
@@ -185,6 +186,7 @@ def main() -> int:
     ABOUT: `page` (file of the `StatePage`), `stats` (file of the `StatsPage`) and `suspects` (sessions that were there
     when the engine before this died).
     """
+    keep_memory_private()
     for number in _FOR_THE_FRONT:
         signal.signal(number, signal.SIG_IGN)
     address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))

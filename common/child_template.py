@@ -19,6 +19,7 @@ from typing import Any
 
 from common.child_wire import MOST_CONTROL
 from common.limited_child_serve import serve
+from common.private_memory import keep_memory_private
 
 _PDEATHSIG, _NO_NEW_PRIVS = 1, 38  # of prctl
 
@@ -120,6 +121,7 @@ def made(entry: str) -> Answer:
 
 def main(entries: list[str]) -> None:
     """Standard input is the socket to the parent; `entries` are made at once."""
+    keep_memory_private()
     template = Template(socket.socket(fileno=os.dup(0)))
     for entry in entries:
         template.answer(entry)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.child_wire import FAILED, HEADER, NO_MEMORY, REFUSED, REPLY
 from common.errors import EventSpecError
+from common.private_memory import keep_memory_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +69,9 @@ def _end_with_parent(lifeline: int) -> None:
 
 def _limit(memory: int, files: int) -> None:
     with contextlib.suppress(OSError):  # where memory runs out, a child goes first
+        keep_memory_private(False)  # else that file is root's
         Path("/proc/self/oom_score_adj").write_text("1000")
+    keep_memory_private()
     own = max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 1
     bounds = {
         resource.RLIMIT_AS: memory,

@@ -102,7 +102,8 @@ def _checksum(code: str, hint: str, details: str, start: int) -> str:
 
 def _word(error: grpc.RpcError, seals: Caller) -> EventSpecError | None:
     """What the peer said of this call; None if that isn't certain."""
-    metadata = dict(cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()))
+    pairs = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    metadata = {key: value for key, value in pairs}  # noqa: C416 (gRPC's own kind has keys(), and means pairs)
     code, hint, details = str(metadata.get(_MARK, "")), str(metadata.get(_RETRY_AFTER, "")), error.details() or ""
     if code not in _KNOWN and code not in _LINK_ERRORS:
         return None

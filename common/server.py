@@ -26,6 +26,7 @@ from common.door import Door
 from common.errors import SettingsError
 from common.health import HealthService
 from common.loading_gate import LoadingGate
+from common.private_memory import keep_memory_private
 from common.revocation import RevokedCertificates
 from common.rpc import channel_options
 from common.security import Security, TlsFiles
@@ -207,6 +208,7 @@ async def run_daemon(daemon: Daemon, name: str) -> None:
 
     SIGINT and SIGTERM end it; so do SIGHUP, SIGUSR1 and SIGUSR2, unless they were ignored from the start (nohup).
     """
+    keep_memory_private()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     also = [number for number in _ALSO_END if signal.getsignal(number) is not signal.SIG_IGN]

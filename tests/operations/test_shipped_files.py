@@ -116,3 +116,17 @@ def test_systemd_takes_the_units(unit: Path, tmp_path: Path) -> None:
 
 def test_there_are_two_units() -> None:
     assert [unit.stem for unit in UNITS] == ["eventspec-cloud", "eventspec-edge"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
+def test_systemd_finds_the_units_closed(unit: Path) -> None:
+    """Its exposure level, in tenths: what is left open is the network, `/proc` for torch, and /home for the edge."""
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=18", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
