@@ -22,7 +22,6 @@ from edge.session import EdgeSession, SessionSettings
 from edge.worker import DraftingThread
 
 _RIGHT = 0.7  # of the drafter's tokens
-_SETTINGS = {"backoff_first": 0.01, "backoff_longest": 0.1, "give_up_after": 2.0}
 
 
 class Ended(StrEnum):
@@ -83,11 +82,13 @@ class Guessing:
         self._at = position + len(ids)
 
 
-def _runner(question: Question, link: Link, thread: DraftingThread) -> tuple[EdgeSession, AnswerRunner]:
+def _runner(
+    question: Question, link: Link, thread: DraftingThread, give_up_s: float
+) -> tuple[EdgeSession, AnswerRunner]:
     info = DrafterInfo("light", LightTarget.tokenizer_hash, VOCABULARY, 1) if question.drafts else DrafterInfo()
     session = EdgeSession(
         Open(uuid.uuid4().hex, question.text, max_tokens=len(question.truth), patience_ms=50, drafter=info),
-        SessionSettings(**_SETTINGS, drafts=question.drafts),  # type: ignore[arg-type]
+        SessionSettings(backoff_first=0.01, backoff_longest=0.1, give_up_after=give_up_s, drafts=question.drafts),
         frozenset({EOS}),
         DraftLength(4),
         started_at=time.monotonic(),
@@ -108,9 +109,19 @@ def _runner(question: Question, link: Link, thread: DraftingThread) -> tuple[Edg
     return session, runner
 
 
-async def ask(question: Question, link: Link, thread: DraftingThread, limit_s: float) -> tuple[Ended, str]:
-    """Ask, and judge; the text says what was wrong or why it failed."""
-    session, runner = _runner(question, link, thread)
+async def ask(
+    question: Question, link: Link, thread: DraftingThread, limit_s: float, give_up_s: float = 2.0
+) -> tuple[Ended, str]:
+    """Ask, and judge; the text says what was wrong or why it failed.
+
+    Args:
+        question: what is asked.
+        link: the edge's way to the cloud.
+        thread: where drafters work.
+        limit_s: seconds after which the answer hangs.
+        give_up_s: seconds without a link after which the edge finishes alone, or fails.
+    """
+    session, runner = _runner(question, link, thread, give_up_s)
     ended, why = Ended.IDENTICAL, ""
     try:
         async with asyncio.timeout(limit_s) as limit:

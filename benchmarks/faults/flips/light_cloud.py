@@ -27,7 +27,7 @@ from common.server import DaemonServer
 from common.types import WIRE_VERSION, ServerInfo
 
 VOCABULARY, EOS, FIRST_WORD = 1_000, 2, 3
-FRAMES, FEATURES, HIDDEN = 2, 32, 64
+FRAMES, FEATURES, HIDDEN = 2, 96, 64
 VISION = "light-vision"
 _SCOPES = {"GetInfo": Scope.INFO, "Speculate": Scope.SPECULATE, "StreamVideo": Scope.VIDEO}
 _TEXT = 4
