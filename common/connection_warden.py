@@ -15,11 +15,13 @@ from contextlib import contextmanager, suppress
 
 from common.accepted_sockets import Accepted, AcceptedSockets, Peer, peer_of
 from common.connection_limits import Connection, ConnectionLimits, excess
+from common.memory import give_back
 
 log = logging.getLogger("eventspec.access")
 
 _LOOK_S, _CROWDED_LOOK_S = 0.25, 0.05
 _LOG_EVERY_S = 10.0
+_CROWD, _QUIET_S = 64, 2.0  # that many were closed, and then none for so long: their memory can go
 
 
 class ConnectionWarden:
@@ -92,11 +94,17 @@ class ConnectionWarden:
             await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _look_on(self) -> None:
+        crowd, quiet = 0, 0.0
         while True:
-            crowded = False
+            closed = 0
             with suppress(OSError):  # no descriptor is left to read the list with: others will be
-                crowded = self.look() > 0
-            await asyncio.sleep(_CROWDED_LOOK_S if crowded else _LOOK_S)
+                closed = self.look()
+            pause = _CROWDED_LOOK_S if closed else _LOOK_S
+            crowd, quiet = crowd + closed, 0.0 if closed else quiet + pause
+            if crowd >= _CROWD and quiet >= _QUIET_S:
+                crowd = 0
+                await asyncio.to_thread(give_back)
+            await asyncio.sleep(pause)
 
     def look(self) -> int:
         """Close what has to go; returns how many."""
