@@ -7,6 +7,8 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
 
 import grpc
 import grpc.aio
@@ -20,6 +22,7 @@ from common.types import Draft, DrafterInfo, Failure, Open, SamplingParams
 from common.video import VideoHeader, VideoPacket
 
 Metadata = tuple[tuple[str, str], ...]
+SIDE = 64  # pixels, of a small clip's pictures
 _HEAR_S = 2.0  # how long an attacker waits for an answer to its misdeed
 
 
@@ -129,6 +132,33 @@ async def bomb(attack: Attack) -> None:
     await attack.hear(call)
 
 
+async def untimely(attack: Attack) -> None:
+    """Small clips whose pictures are shown at times that can't be, for a session and ahead of one."""
+    ahead, call = attack.chance.random() < 0.5, attack.call("Speculate")
+    session_id = attack.session_id
+    await call.write(attack.opening(session_id))
+    video = attack.call("StreamVideo")
+    base = attack.chance.choice([(1, 1), (2**32 - 1, 1), (1, 1_000_000), (1, 10)])
+    header = VideoHeader("mjpeg", b"", SIDE, SIDE, 8, *base, ahead=ahead)
+    first = attack.chance.choice([10**13, -(10**13), 2**62, 2**63 - 8])
+    packets = [VideoPacket(n, first + n, first + n, True, _jpeg()) for n in range(8)]
+    await video.write(codec.encode_video_header(attack.session_id if ahead else session_id, header, packets))
+    await video.done_writing()
+    await attack.hear(video)
+    await attack.hear(call)
+
+
+@cache
+def _jpeg() -> bytes:
+    import av
+    import numpy as np
+
+    from edge.encoding import JPEG, EncoderSettings, PictureEncoder
+
+    encoder = PictureEncoder(SIDE, SIDE, EncoderSettings(JPEG, Fraction(1)))
+    return encoder.encode(av.VideoFrame.from_ndarray(np.zeros((SIDE, SIDE, 3), np.uint8), format="rgb24"), 0, 0).data
+
+
 async def knock(attack: Attack) -> None:
     """A connection that speaks no HTTP/2, or says nothing at all."""
     host, _, port = attack.address.rpartition(":")
@@ -155,6 +185,7 @@ INSIDERS: dict[str, Callable[[Attack], Awaitable[None]]] = {
     "flood": flood,
     "slow": read_slowly,
     "bomb": bomb,
+    "untimely": untimely,
 }
 STRANGERS: dict[str, Callable[[Attack], Awaitable[None]]] = {"strange": strange, "fuzz": fuzz, "knock": knock}
 
