@@ -21,7 +21,8 @@ _FILE = Annotated[Path, typer.Option(help="The daemon's token file; made if it i
 def token_new(
     principal: Annotated[str, typer.Argument(help="Who it is for: sessions, clips and limits are this name's.")],
     scope: Annotated[
-        list[str] | None, typer.Option(help="speculate, video, info, admin or ask; several times. [the first three]")
+        list[str] | None,
+        typer.Option(help="speculate, video, info, admin, ask, files; several times. [the first three]"),
     ] = None,
     file: _FILE = Path("tokens.toml"),
     out: Annotated[

@@ -51,7 +51,8 @@ class Scope(Enum):
     VIDEO = "video"  # send it video
     INFO = "info"  # ask either daemon what it is
     ADMIN = "admin"  # change how a daemon runs
-    ASK = "ask"  # ask an edge daemon questions, about files that it can read
+    ASK = "ask"  # ask an edge daemon questions, about what it watches
+    FILES = "files"  # name files, devices and addresses to an edge daemon
 
 
 @dataclass(frozen=True, slots=True)

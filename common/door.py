@@ -124,6 +124,12 @@ class Door:
         scope = self._scopes.get(method, Scope.INFO)
         return Standing(self._book, bearer_token(metadata), scope, certificate=certificate)
 
+    def require(self, scope: Scope, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Raise AccessError unless a call's token has another scope, too; where there are no tokens, all may do all."""
+        if self._book is not None:
+            metadata = cast("Metadata", context.invocation_metadata() or ())
+            require_scope(self._book.entry(bearer_token(metadata)), scope)
+
     async def hold(self) -> None:
         """Keep a refused caller waiting: it costs nothing here, and whoever tries on and on does it slowly."""
         if self._held < _MOST_HELD:

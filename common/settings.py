@@ -21,6 +21,7 @@ S = TypeVar("S")
 DTYPES = ("float32", "float16", "bfloat16")
 QUANTIZATIONS = ("none", "4bit", "8bit")
 _TABLES = ("cloud", "edge")  # of the settings file: both daemons may share one
+TEXTS = tuple[str, ...]  # the type of settings with several values: a list in TOML, with colons in the environment
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -35,7 +36,7 @@ def load_settings(
     """Settings of class `kind`.
 
     Args:
-        kind: a frozen dataclass of str, int, float and bool fields.
+        kind: a frozen dataclass of fields that are str, int, float, bool or `TEXTS`.
         table: name of its table in the file, and of its environment variables.
         file: a TOML file; None for none.
         environment: usually `os.environ`.
@@ -55,7 +56,7 @@ def load_settings(
             name = variable[len(prefix) :].lower()
             _check_name(name, types, f"the environment variable {variable}")
             values[name] = _parsed(text, types[name], variable)
-    values |= {name: value for name, value in flags.items() if value is not None}
+    values |= {name: _flag(value, types[name]) for name, value in flags.items() if value is not None}
     return kind(**values)
 
 
@@ -94,6 +95,10 @@ def _typed(value: Any, kind: Any, where: str) -> Any:
     """A value of a TOML file, which has types of its own: nothing is parsed, cut or spelt out silently."""
     if type(value) is int and kind is float:
         return float(value)
+    if kind == TEXTS:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise SettingsError(f"{where} must be {_article(kind)}, not {value!r}")
+        return tuple(value)
     if type(value) is not kind:
         raise SettingsError(f"{where} must be {_article(kind)}, not {value!r}")
     return value
@@ -106,12 +111,20 @@ def _parsed(text: str, kind: Any, where: str) -> Any:
             if text.lower() not in _TRUE | _FALSE:
                 raise ValueError(text)
             return text.lower() in _TRUE
+        if kind == TEXTS:
+            return tuple(one for one in text.split(os.pathsep) if one)
         return kind(text)
     except ValueError as error:
         raise SettingsError(f"{where} must be {_article(kind)}, not {text!r}") from error
 
 
-def _article(kind: type) -> str:
+def _flag(value: Any, kind: Any) -> Any:
+    return tuple(value) if kind == TEXTS else value
+
+
+def _article(kind: Any) -> str:
+    if kind == TEXTS:
+        return "a list of texts"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, str(kind))
 
 

@@ -86,6 +86,15 @@ def serve(
     live_kbps: Annotated[
         int | None, typer.Option(help="Most kilobits a second that a live stream's H.264 may take. [2000]")
     ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder whose files askers may name, links resolved; may be given several times. [all that this "
+            "daemon can read, where --listen is loopback or a unix socket; else none]",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
     live_hosts: Annotated[
         str | None,
         typer.Option(

@@ -21,6 +21,7 @@ from edge.controller import Experience
 from edge.drafter_model import DrafterModel
 from edge.estimates import IDS
 from edge.event_frames import read_event_frames
+from edge.events.isolated import EventReader
 from edge.idle_learning import IdleLearning
 from edge.link import Link
 from edge.runner import AnswerRunner, Features, NamedVideo, Video
@@ -53,6 +54,7 @@ class Answering:
         link: Link,
         thread: DraftingThread,
         files: Executor,
+        events: EventReader | None = None,
         vision: VisionLoader | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,6 +63,8 @@ class Answering:
         self._link = link
         self._thread = thread
         self._files = files
+        self._allowed = settings.allowed
+        self._events = events or EventReader(self._allowed)
         self._vision = vision or VisionLoader(None, thread)
         self._clock = clock
         self._replay = load_profile(settings.replay) if settings.replay else None
@@ -69,6 +73,8 @@ class Answering:
             link=link,
             thread=thread,
             files=files,
+            events=self._events,
+            allowed=self._allowed,
             max_video_bytes=settings.max_video_bytes,
             max_answer_tokens=settings.max_answer_tokens,
             replay=self._replay,
@@ -218,7 +224,7 @@ class Answering:
 
     async def _event_frames(self, ask: AskRequest, stages: Stages) -> list[NDArray[Any]]:
         config = self._drafter.model.config
-        return await read_event_frames(ask.events_path, ask.window_start_us, config, stages, self._files)
+        return await read_event_frames(ask.events_path, ask.window_start_us, config, stages, self._files, self._events)
 
     async def _open_clip(
         self, ask: AskRequest, stages: Stages, watch: WatchBase | None
@@ -243,7 +249,8 @@ class Answering:
     async def _load_clip(self, ask: AskRequest, stages: Stages) -> Clip:
         def work() -> Clip:
             with stages.span("load"):
-                return open_clip(ask.video_path, max_bytes=self._settings.max_video_bytes)
+                most = self._settings.max_video_bytes
+                return open_clip(ask.video_path, max_bytes=most, allowed=self._allowed)
 
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 

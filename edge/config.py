@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from common.logs import check_log_format
 from common.metrics_server import check_metrics
+from common.named_files import EVERYTHING, Allowed, allowed_in
 from common.replay import load_profile
 from common.security import Reach, Security, TlsFiles, is_local
 from common.settings import ModelSettings, check_address, require
@@ -37,6 +38,7 @@ class EdgeSettings(ModelSettings):
     max_message_bytes: int = 8 << 20
     sessions: int = 16
     live_kbps: int = 2000
+    files: tuple[str, ...] = ()
     live_hosts: str = ""
     live_redirects: bool = False
     grace_s: float = 2.0
@@ -75,6 +77,7 @@ class EdgeSettings(ModelSettings):
         _ = self.host_rules  # can they be read?
         for cloud in clouds:
             self.reach.check(cloud)
+        _ = self.allowed
         self.check_model()
         require(1 <= self.max_ahead <= 256, f"max_ahead must be between 1 and 256, not {self.max_ahead}")
         most = MOST_BRANCHES
@@ -105,6 +108,17 @@ class EdgeSettings(ModelSettings):
     def security(self) -> Security:
         """Who may reach this daemon, and how."""
         return Security(TlsFiles(self.tls_cert, self.tls_key, self.tls_ca), self.tokens, self.insecure, self.tls_crl)
+
+    @property
+    def allowed(self) -> Allowed:
+        """Which files askers may name; left open, all that this daemon can read for askers of this machine, else none.
+
+        Raises:
+            SettingsError: a folder of `files` doesn't exist.
+        """
+        if self.files:
+            return allowed_in(self.files)
+        return EVERYTHING if is_local(self.listen) else Allowed(())
 
     @property
     def host_rules(self) -> HostRules:

@@ -21,6 +21,7 @@ from edge.config import EdgeSettings, cloud_addresses
 from edge.counters import EdgeCounters
 from edge.desk import AnswerDesk
 from edge.drafter_model import DrafterModel
+from edge.events.isolated import DAEMON_EVENTS, DAEMON_LIMITS, EventReader
 from edge.link import GrpcLink, Link, LinkSettings
 from edge.metered import MeteredAnswers
 from edge.metrics import EdgeMetrics
@@ -33,7 +34,7 @@ from edge.worker import DraftingThread
 log = logging.getLogger("eventspec.edge")
 
 _BRIEFLY_S = 1.0
-_SCOPES = {"Ask": Scope.ASK, "Watch": Scope.ASK, "Status": Scope.INFO}
+SCOPES = {"Ask": Scope.ASK, "Watch": Scope.ASK, "Status": Scope.INFO}
 
 
 class EdgeDaemon:
@@ -42,9 +43,11 @@ class EdgeDaemon:
     def __init__(self, settings: EdgeSettings) -> None:
         self._settings = settings
         self._thread = DraftingThread()
-        self._files = ThreadPoolExecutor(max_workers=2, thread_name_prefix="files")
+        # as many as may ever read: one that a slow disk holds up takes no other's place
+        self._files = ThreadPoolExecutor(4 * settings.sessions + 4, thread_name_prefix="files")
+        self._events = EventReader(settings.allowed, DAEMON_LIMITS, max_events=DAEMON_EVENTS)
         self._link = _link_to(cloud_addresses(settings.cloud), settings)
-        self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes, settings.security, _SCOPES)
+        self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes, settings.security, SCOPES)
         self._spool = Spool(Path(settings.spool) if settings.spool else None, self._files)
         self._desk: AnswerDesk | None = None
         self._answering: Answering | None = None
@@ -59,15 +62,20 @@ class EdgeDaemon:
         self.address = await self._server.listen(self._settings.listen)
         if self._settings.metrics:
             self._metrics = MetricsServer(self._settings.metrics, lambda: self._read(), self._settings.security)
-        from edge.events import warm_up
         from edge.loading import load_drafter, load_vision
 
         log.info("loading the drafter")
         drafter = await self._thread.run(load_drafter, self._settings)
-        await asyncio.get_running_loop().run_in_executor(self._files, warm_up)
+        await asyncio.get_running_loop().run_in_executor(self._files, self._events.warm_up)
         vision = VisionLoader(partial(load_vision, self._settings) if self._settings.has_vision else None, self._thread)
         answering = Answering(
-            self._settings, drafter=drafter, link=self._link, thread=self._thread, files=self._files, vision=vision
+            self._settings,
+            drafter=drafter,
+            link=self._link,
+            thread=self._thread,
+            files=self._files,
+            events=self._events,
+            vision=vision,
         )
         self._answering = answering
         self._desk = desk = AnswerDesk(MeteredAnswers(answering, self._counters, self._spans), self._spool, self._files)
@@ -120,6 +128,7 @@ class EdgeDaemon:
         if not await self._thread.leave(_BRIEFLY_S):
             log.warning("the drafter is still at work; going without it")
         self._files.shutdown(wait=False, cancel_futures=True)
+        self._events.close()
         if self._metrics is not None:
             self._metrics.close()
         await close_spans(self._spans)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from common.ask import WatchRequest
 from common.errors import EventFormatError
+from common.named_files import Allowed
 from edge.live_source import SIMULATED
 from edge.stages import Stages
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from edge.eventgpt import EventGPTConfig
     from edge.events import Events, EventSimulator
+    from edge.events.isolated import EventReader
 
 _MOST_PARTS = 16  # of a window over a recording that is much shorter
 _DEFAULT_WINDOW_US = 1_000_000  # of a drafter that takes windows of any length
@@ -34,7 +36,9 @@ class LiveEvents(Protocol):
         """The drafter's frames of the window that ends at `newest_us`. Raises EventFormatError: too few events."""
 
 
-async def live_events(request: WatchRequest, config: EventGPTConfig, files: Executor) -> LiveEvents:
+async def live_events(
+    request: WatchRequest, config: EventGPTConfig, files: Executor, reader: EventReader, allowed: Allowed
+) -> LiveEvents:
     """The events that a request names.
 
     Raises:
@@ -43,16 +47,16 @@ async def live_events(request: WatchRequest, config: EventGPTConfig, files: Exec
     if request.events_path == SIMULATED:
         return SimulatedEvents(config)
     loop = asyncio.get_running_loop()
-    period_us = await loop.run_in_executor(files, _period_us, request) if request.loop else 0
-    return RecordedEvents(request, config, period_us)
+    period_us = await loop.run_in_executor(files, _period_us, request, allowed) if request.loop else 0
+    return RecordedEvents(request, config, period_us, reader)
 
 
-def _period_us(request: WatchRequest) -> int:
+def _period_us(request: WatchRequest, allowed: Allowed) -> int:
     """How long the video is that is played again and again."""
     from edge.video import open_clip
 
     last = 0.0
-    for taken_s, _ in open_clip(request.video_path).recorded():
+    for taken_s, _ in open_clip(request.video_path, allowed=allowed).recorded():
         last = max(last, taken_s)
     return round(last * 1e6)
 
@@ -74,7 +78,8 @@ def parts_of(begin_us: int, end_us: int, period_us: int) -> list[tuple[int, int]
 class RecordedEvents:
     """A recording that begins with the video's first picture, and is played with it."""
 
-    def __init__(self, request: WatchRequest, config: EventGPTConfig, period_us: int) -> None:
+    def __init__(self, request: WatchRequest, config: EventGPTConfig, period_us: int, reader: EventReader) -> None:
+        self._reader = reader
         self._path = request.events_path
         self._offset_us = request.window_start_us
         self._config = config
@@ -102,7 +107,8 @@ class RecordedEvents:
         chunks: list[Events] = []
         for begin, end in parts:
             try:
-                part = load_events(self._path, start_us=self._offset_us + begin, duration_us=end - begin)
+                begin_us = self._offset_us + begin
+                part = load_events(self._path, start_us=begin_us, duration_us=end - begin, reader=self._reader)
             except EventFormatError:
                 if len(parts) == 1:
                     raise

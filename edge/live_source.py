@@ -6,6 +6,7 @@ Everything here blocks, and belongs in a thread of its own. PyAV is imported whe
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import threading
@@ -14,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import VideoFormatError
+from common.errors import PathError, VideoFormatError
+from common.named_files import EVERYTHING, Allowed, Kind, kind_of, open_named, path_of
 from edge.live_address import CONTAINERS, Opened, open_address, shown_address
 from edge.live_connection import OPEN_S, READ_S, parse_address
 from edge.live_hosts import HostRules
@@ -42,13 +43,21 @@ class SourceKind(Enum):
     ADDRESS = "address"  # a URL
 
 
+_KINDS = {Kind.FILE: SourceKind.FILE, Kind.PIPE: SourceKind.PIPE, Kind.CAMERA: SourceKind.DEVICE}
+_STREAMS = frozenset({Kind.FILE, Kind.PIPE})
+
+
 @dataclass(frozen=True, slots=True)
 class LiveSource:
-    """A source by its name. `loop`: a file is played again and again. `hosts`: those that addresses may name."""
+    """A source by its name. `loop`: a file is played again and again.
+
+    `hosts`: those that addresses may name; `allowed`: the files, pipes and cameras.
+    """
 
     name: str
     loop: bool = False
     hosts: HostRules = field(default_factory=HostRules)
+    allowed: Allowed = EVERYTHING
 
     @property
     def shown(self) -> str:
@@ -64,12 +73,23 @@ class LiveSource:
             parse_address(self.name)
             return SourceKind.ADDRESS
         try:
-            mode = Path(self.name).stat().st_mode
-        except OSError as error:
-            raise VideoFormatError(f"there is no video file {self.name}") from error
-        if stat.S_ISCHR(mode):
-            return SourceKind.DEVICE
-        return SourceKind.PIPE if stat.S_ISFIFO(mode) else SourceKind.FILE
+            found = kind_of(self.name, self.allowed)
+        except PathError as error:
+            raise VideoFormatError(f"there is no video file {self.name}: it {error}") from error
+        if found not in _KINDS:
+            raise VideoFormatError(f"{self.name} is {found.value}; name a video, a pipe, a camera or an address")
+        return _KINDS[found]
+
+    def find_kind(self) -> SourceKind:
+        """As `kind`, for threads: it looks at the disk."""
+        return self.kind
+
+    def open(self, kinds: frozenset[Kind]) -> io.FileIO:
+        """Open what the name stands for. Raises VideoFormatError unless it is of these kinds."""
+        try:
+            return open_named(self.name.removeprefix(FOLLOW), self.allowed, kinds)
+        except PathError as error:
+            raise VideoFormatError(f"can't watch {self.shown}: it {error}") from error
 
 
 class Timeline:
@@ -196,10 +216,13 @@ def _prepared(source: LiveSource, stop: threading.Event) -> Opened:
                 raise _StoppedError from error
             raise
     if kind is SourceKind.DEVICE:
-        return Opened(source.name, {}, {"format": "v4l2", "timeout": (OPEN_S, READ_S)})
+        camera = source.open(frozenset({Kind.CAMERA}))
+        more = {"format": "v4l2", "timeout": (OPEN_S, READ_S)}
+        return Opened(str(path_of(camera)), {}, more, close=camera.close)
     if kind is SourceKind.FILE:
-        return Opened(source.name, {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"})
-    reader = GrowingFile(source.name.removeprefix(FOLLOW), stop)
+        file = source.open(frozenset({Kind.FILE}))
+        return Opened(file, {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}, close=file.close)
+    reader = GrowingFile(source.open(_STREAMS), stop)
     return Opened(reader, {"format_whitelist": CONTAINERS, "protocol_whitelist": ""}, close=reader.close)
 
 
@@ -209,13 +232,12 @@ class GrowingFile:
     It ends when the pipe's writer has closed it, when the file hasn't grown for a while, or when `stop` is set.
     """
 
-    def __init__(self, name: str, stop: threading.Event) -> None:
-        self.name = name
+    def __init__(self, file: io.FileIO, stop: threading.Event) -> None:
+        """Read a file that was opened without waiting; it is closed with this."""
+        self.name = str(file.name)
         self._stop = stop
-        try:
-            self._fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError as error:
-            raise VideoFormatError(f"can't watch {name}: {error.strerror}") from error
+        self._file = file
+        self._fd = file.fileno()
         self._pipe = stat.S_ISFIFO(os.fstat(self._fd).st_mode)
         self._begun = False
 
@@ -241,9 +263,7 @@ class GrowingFile:
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
 
 def rate_of(stride_us: int) -> Fraction:

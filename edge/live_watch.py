@@ -49,7 +49,7 @@ class LiveWatch(WatchBase):
     def __init__(self, request: WatchRequest, tools: WatchTools) -> None:
         super().__init__(request, tools)
         self.window = window_of(request)
-        self._source = LiveSource(request.video_path, request.loop, tools.live_hosts)
+        self._source = LiveSource(request.video_path, request.loop, tools.live_hosts, tools.allowed)
         codec = request.video_codec or H264
         self._encoding = EncoderSettings(
             codec, rate_of(self.window.stride_us), tools.live_kbps, refresh=max(2, self.window.cells)
@@ -83,10 +83,12 @@ class LiveWatch(WatchBase):
         return self._taken_at.get(number)
 
     async def _begin(self) -> list[Coroutine[Any, Any, None]]:
-        _ = self._source.kind  # is it there?
+        await asyncio.get_running_loop().run_in_executor(self._tools.files, self._source.find_kind)  # is it there?
         if self.request.events_path:
             config = self._tools.drafter.model.config
-            self._events = await live_events(self.request, config, self._tools.files)
+            self._events = await live_events(
+                self.request, config, self._tools.files, self._tools.events, self._tools.allowed
+            )
         else:
             self.drafter_ready.set()
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The edge daemon's local gRPC service. It reads files with the daemon's rights: keep it on loopback."""
+"""The edge daemon's local gRPC service. It reads files that callers name: which ones, the setting `files` says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 
 from common import codec
+from common.access import Scope
 from common.ask import AskEvent, AskRequest, EdgeStatus, WatchRequest, WatchState
 from common.door import Door
 from common.errors import CapacityError, EventSpecError, LinkError, NotReadyError
@@ -76,6 +77,8 @@ class EdgeService:
             if self._running > self._limit:
                 raise CapacityError(f"{self._limit} answers are in progress; ask again in a moment")
             standing = self._door.standing(f"/{codec.EDGE_SERVICE}/Ask", context)
+            if ask.events_path or ask.video_path:
+                self._door.require(Scope.FILES, context)
             async with contextlib.aclosing(_signed(self._answers.answer(_scoped(ask, seals)))) as events:
                 async for event in events:
                     standing.check()
@@ -92,6 +95,7 @@ class EdgeService:
         try:
             watch = codec.decode_watch(seals.open(request))
             standing = self._door.standing(f"/{codec.EDGE_SERVICE}/Watch", context)
+            self._door.require(Scope.FILES, context)
             async with contextlib.aclosing(_signed(self._answers.watch(watch))) as states:
                 async for state in states:
                     standing.check()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.ask import WatchRequest, WatchState
 from common.errors import EventSpecError, PromptError
+from common.named_files import EVERYTHING, Allowed
 from common.replay import StageTimes
 from edge.link import Link
 from edge.live_hosts import HostRules
@@ -23,6 +24,7 @@ from edge.worker import DraftingThread
 if TYPE_CHECKING:
     from edge.ahead import AheadDrafter
     from edge.drafter_model import DrafterModel
+    from edge.events.isolated import EventReader
     from edge.live_video import LiveVideo
     from edge.runner import Video
 
@@ -37,6 +39,7 @@ class WatchTools:
     link: Link
     thread: DraftingThread
     files: Executor
+    events: EventReader
     max_video_bytes: int
     max_answer_tokens: int
     replay: StageTimes | None = None
@@ -44,6 +47,7 @@ class WatchTools:
     idle: Callable[[], bool] = lambda: True
     live_kbps: int = 2000
     live_hosts: HostRules = field(default_factory=HostRules)
+    allowed: Allowed = EVERYTHING
 
 
 class WatchBase(ABC):

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from common.ask import WatchRequest, WatchState
@@ -61,7 +62,12 @@ class Watch(WatchBase):
         return Video(sampled.header, lambda: sampled.packets(self._tools.files))
 
     async def _begin(self) -> list[Coroutine[Any, Any, None]]:
-        opening = lambda: open_clip(self.request.video_path, max_bytes=self._tools.max_video_bytes)  # noqa: E731
+        opening = partial(
+            open_clip,
+            self.request.video_path,
+            max_bytes=self._tools.max_video_bytes,
+            allowed=self._tools.allowed,
+        )
         clip = await asyncio.get_running_loop().run_in_executor(self._tools.files, opening)
         if self.request.video_codec not in ("", COPY):
             self._sampled = SampledClip(clip, self.request.video_codec, self._tools.live_kbps)
@@ -103,7 +109,12 @@ class Watch(WatchBase):
         if self.request.realtime:
             await self._until((self.request.window_start_us + (model.config.window_us or 0)) / 1e6)
         frames = await read_event_frames(
-            self.request.events_path, self.request.window_start_us, model.config, self.stages, self._tools.files
+            self.request.events_path,
+            self.request.window_start_us,
+            model.config,
+            self.stages,
+            self._tools.files,
+            self._tools.events,
         )
         await self._prepare_drafter(frames)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import os
 import shutil
 import threading
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import VideoFormatError
+from common.named_files import allowed_in
 from edge import live_source
 from edge.live_hosts import parse_hosts
 from edge.live_source import GrowingFile, LiveSource, SourceKind, Timeline, pictures
@@ -128,11 +130,30 @@ def test_a_playlist_doesnt_lead_elsewhere(tmp_path: Path, clip: Path, monkeypatc
             next(pictures(LiveSource(name), threading.Event()))
 
 
-def test_kinds() -> None:
+def test_kinds(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
     assert LiveSource("rtsp://camera/1").kind is SourceKind.ADDRESS
-    assert LiveSource("/dev/null").kind is SourceKind.DEVICE
-    with pytest.raises(VideoFormatError):
-        next(pictures(LiveSource("/dev/null"), threading.Event()))
+    assert LiveSource(str(tmp_path / "pipe")).kind is SourceKind.PIPE
+    for odd in ("/dev/null", "/dev/zero", "/proc/self/status", str(tmp_path)):
+        with pytest.raises(VideoFormatError, match="name a video, a pipe, a camera or an address"):
+            _ = LiveSource(odd).kind
+        with pytest.raises(VideoFormatError):
+            next(pictures(LiveSource(odd), threading.Event()))
+        with pytest.raises(VideoFormatError):
+            next(pictures(LiveSource(f"follow:{odd}"), threading.Event()))
+
+
+def test_files_and_pipes_are_inside_the_roots(tmp_path: Path, clip: Path) -> None:
+    (tmp_path / "root").mkdir()
+    shutil.copy(clip, tmp_path / "root" / "clip.ts")
+    (tmp_path / "root" / "link.ts").symlink_to(clip)
+    os.mkfifo(tmp_path / "pipe")
+    allowed = allowed_in([str(tmp_path / "root")])
+    assert LiveSource(str(tmp_path / "root" / "clip.ts"), allowed=allowed).kind is SourceKind.FILE
+    for name in (str(clip), str(tmp_path / "root" / "link.ts"), str(tmp_path / "pipe"), "/nowhere/clip.ts"):
+        for shown in (name, f"follow:{name}"):
+            with pytest.raises(VideoFormatError, match="in none of the folders that may be named"):
+                next(pictures(LiveSource(shown, allowed=allowed), threading.Event()))
 
 
 @settings(deadline=None)
@@ -157,7 +178,7 @@ def test_a_source_that_jumps_goes_on_by_the_clock() -> None:
 
 def test_growing_files_are_closed(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
-    file = GrowingFile(str(tmp_path / "x"), threading.Event())
+    file = GrowingFile(io.FileIO(tmp_path / "x"), threading.Event())
     assert file.read(2) == b"ab"
     file.close()
     file.close()

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from common.ask import WatchRequest
 from common.errors import EngineError, EventFormatError, PromptError
 from common.live import LiveWindow
+from common.named_files import EVERYTHING
 from common.types import Commit, FrameName, Open, Opened
 from common.video import VideoHeader, VideoPacket
 from edge.actions import Connect, Named, Send, SendVideo
 from edge.controller import DraftLength
 from edge.eventgpt import EventGPTConfig
 from edge.events import Events, save_events
+from edge.events.isolated import READER
 from edge.live_events import RecordedEvents, SimulatedEvents, live_events, parts_of
 from edge.live_ring import LiveRing, keyframe_due
 from edge.live_video import LiveVideo
@@ -132,11 +134,11 @@ async def test_events_of_a_loop_span_its_end(tmp_path: Path) -> None:
     config = EventGPTConfig(frames=2, window_us=200_000)
     request = WatchRequest("clip", str(recording(tmp_path / "events.npy")), live=True, loop=True)
     with ThreadPoolExecutor(1) as files:
-        before, after = await RecordedEvents(request, config, 1_000_000).frames(3_100_000, Stages(), files)
+        before, after = await RecordedEvents(request, config, 1_000_000, READER).frames(3_100_000, Stages(), files)
         columns = [np.flatnonzero((picture != 255).any(axis=(0, 2))) for picture in (before, after)]
         assert columns[0].min() >= 89 and columns[1].max() <= 11
         with pytest.raises(EventFormatError):
-            await RecordedEvents(request, config, 0).frames(9_000_000, Stages(), files)
+            await RecordedEvents(request, config, 0, READER).frames(9_000_000, Stages(), files)
 
 
 async def test_events_of_the_pictures_themselves() -> None:
@@ -144,7 +146,7 @@ async def test_events_of_the_pictures_themselves() -> None:
 
     config = EventGPTConfig(frames=2, window_us=300_000)
     with ThreadPoolExecutor(1) as files:
-        events = await live_events(WatchRequest("x", "simulated", live=True), config, files)
+        events = await live_events(WatchRequest("x", "simulated", live=True), config, files, READER, EVERYTHING)
         assert isinstance(events, SimulatedEvents)
         with pytest.raises(EventFormatError, match="moved"):
             await events.frames(0, Stages(), files)
