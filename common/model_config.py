@@ -8,6 +8,8 @@ from common.errors import ModelError
 
 _MOST_JSON = 64 << 20
 
+LONGEST_NAME = 200  # of what a message shows of a name that a file holds
+
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The folder's `config.json`.
@@ -58,7 +60,7 @@ def count_of(values: dict[str, Any], name: str, default: int) -> int:
 
 def some(names: "set[str]", most: int = 3) -> str:
     """A few of `names` for a message."""
-    listed = ", ".join(sorted(names)[:most])
+    listed = ", ".join(name[:LONGEST_NAME] for name in sorted(names)[:most])
     return f"{listed} and {len(names) - most} more" if len(names) > most else listed
 
 

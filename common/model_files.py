@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from common.errors import ModelError
-from common.model_config import one_line, read_json, some
+from common.model_config import LONGEST_NAME, one_line, read_json, some
 from common.weight_files import WEIGHTS
 
 StateDict = dict[str, Tensor]
@@ -43,7 +43,8 @@ def rename_keys(state: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> Sta
         old = next((prefix for prefix in ordered if key.startswith(prefix)), "")
         new = prefixes.get(old, "") + key[len(old) :]
         if new in renamed:
-            raise ModelError(f"the weight {new} occurs twice, under two spellings of its name: convert the model again")
+            shown = new[:LONGEST_NAME]
+            raise ModelError(f"the weight {shown} occurs twice, under two spellings of its name: convert it again")
         renamed[new] = tensor
     return renamed
 
@@ -56,7 +57,8 @@ def _read_shards(index: Path) -> StateDict:
     for name in sorted(set(weight_map.values())):
         path = index.parent / name
         if Path(name).name != name or not path.is_file():
-            raise ModelError(f"{index.name} names the file {name}, which is not in {index.parent}: download it again")
+            shown = name[:LONGEST_NAME]
+            raise ModelError(f"{index.name} names the file {shown}, which is not in {index.parent}: download it again")
         state.update(_read_file(path))
     if lost := weight_map.keys() - state.keys():
         raise ModelError(f"{index} promises {some(lost)}, which its files don't have: download the model again")

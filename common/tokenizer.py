@@ -60,7 +60,9 @@ class Tokenizer:
         try:
             raw = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
-            raise ModelError(f"{path} is not a tokenizer ({error}): copy or download it again") from error
+            raise ModelError(
+                f"{path} is not a tokenizer ({type(error).__name__}): copy or download it again"
+            ) from error
         named = _special_names(path.parent / "tokenizer_config.json")
         return cls(raw, **named)
 

@@ -16,6 +16,7 @@ from common.logs import in_session
 from common.replay import load_profile, replayed_label
 from common.types import DrafterInfo, Open, Pace
 from common.video import VIDEO_FRAMES
+from edge.clips import ClipReader, ReadClip
 from edge.config import MOST_BRANCHES, EdgeSettings
 from edge.controller import Experience
 from edge.drafter_model import DrafterModel
@@ -28,8 +29,7 @@ from edge.runner import AnswerRunner, Features, NamedVideo, Video
 from edge.session import EdgeSession
 from edge.spool import Journal
 from edge.stages import Stages
-from edge.transcoding import COPY, SampledClip, check_codec
-from edge.video import Clip, open_clip
+from edge.transcoding import check_codec, encoding_of
 from edge.vision import ClipFeatures, VisionLoader
 from edge.vocabularies import OWN, SHARED, TargetHash
 from edge.watch_base import WatchBase, WatchTools
@@ -55,6 +55,7 @@ class Answering:
         thread: DraftingThread,
         files: Executor,
         events: EventReader | None = None,
+        clips: ClipReader | None = None,
         vision: VisionLoader | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -65,6 +66,7 @@ class Answering:
         self._files = files
         self._allowed = settings.allowed
         self._events = events or EventReader(self._allowed)
+        self._clips = clips or ClipReader(self._allowed, max_bytes=settings.max_video_bytes)
         self._vision = vision or VisionLoader(None, thread)
         self._clock = clock
         self._replay = load_profile(settings.replay) if settings.replay else None
@@ -75,7 +77,7 @@ class Answering:
             files=files,
             events=self._events,
             allowed=self._allowed,
-            max_video_bytes=settings.max_video_bytes,
+            clips=self._clips,
             max_answer_tokens=settings.max_answer_tokens,
             replay=self._replay,
             clock=clock,
@@ -208,7 +210,7 @@ class Answering:
         if ask.branches is not None and not 0 <= ask.branches <= MOST_BRANCHES:
             raise PromptError(f"branches must be between 0 and {MOST_BRANCHES}, not {ask.branches}")
         check_codec(ask.video_codec)
-        if ask.video_codec not in ("", COPY) and ask.mode is Mode.EDGE_VISION:
+        if encoding_of(ask.video_codec) and ask.mode is Mode.EDGE_VISION:
             raise PromptError("under edge_vision no video goes up, but features: leave out --video-codec")
         if watch is not None:
             if ask.mode is Mode.EDGE_VISION:
@@ -240,17 +242,12 @@ class Answering:
 
     async def _open_video(self, ask: AskRequest, stages: Stages) -> Video:
         clip = await self._load_clip(ask, stages)
-        if ask.video_codec in ("", COPY):
-            return Video(clip.header, clip.packets)
+        return Video(clip.header, lambda: clip.sent(self._files))
 
-        sampled = SampledClip(clip, ask.video_codec, self._settings.live_kbps)
-        return Video(sampled.header, lambda: sampled.packets(self._files))
-
-    async def _load_clip(self, ask: AskRequest, stages: Stages) -> Clip:
-        def work() -> Clip:
+    async def _load_clip(self, ask: AskRequest, stages: Stages) -> ReadClip:
+        def work() -> ReadClip:
             with stages.span("load"):
-                most = self._settings.max_video_bytes
-                return open_clip(ask.video_path, max_bytes=most, allowed=self._allowed)
+                return self._clips.open(ask.video_path, encoding_of(ask.video_codec), self._settings.live_kbps)
 
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
 

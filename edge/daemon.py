@@ -17,6 +17,7 @@ from common.metrics_server import MetricsServer
 from common.server import DaemonServer, run_daemon
 from common.tracing import close_spans, open_spans
 from edge.answering import Answering
+from edge.clips import ClipReader
 from edge.config import EdgeSettings, cloud_addresses
 from edge.counters import EdgeCounters
 from edge.desk import AnswerDesk
@@ -46,6 +47,7 @@ class EdgeDaemon:
         # as many as may ever read: one that a slow disk holds up takes no other's place
         self._files = ThreadPoolExecutor(4 * settings.sessions + 4, thread_name_prefix="files")
         self._events = EventReader(settings.allowed, DAEMON_LIMITS, max_events=DAEMON_EVENTS)
+        self._clips = ClipReader(settings.allowed, max_bytes=settings.max_video_bytes, places=2 * settings.sessions)
         self._link = _link_to(cloud_addresses(settings.cloud), settings)
         self._server = DaemonServer(EDGE_SERVICE, settings.max_message_bytes, settings.security, SCOPES)
         self._spool = Spool(Path(settings.spool) if settings.spool else None, self._files)
@@ -67,6 +69,7 @@ class EdgeDaemon:
         log.info("loading the drafter")
         drafter = await self._thread.run(load_drafter, self._settings)
         await asyncio.get_running_loop().run_in_executor(self._files, self._events.warm_up)
+        await asyncio.get_running_loop().run_in_executor(self._files, self._clips.warm_up)
         vision = VisionLoader(partial(load_vision, self._settings) if self._settings.has_vision else None, self._thread)
         answering = Answering(
             self._settings,
@@ -75,6 +78,7 @@ class EdgeDaemon:
             thread=self._thread,
             files=self._files,
             events=self._events,
+            clips=self._clips,
             vision=vision,
         )
         self._answering = answering
@@ -129,6 +133,7 @@ class EdgeDaemon:
             log.warning("the drafter is still at work; going without it")
         self._files.shutdown(wait=False, cancel_futures=True)
         self._events.close()
+        self._clips.close()
         if self._metrics is not None:
             self._metrics.close()
         await close_spans(self._spans)

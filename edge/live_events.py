@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from common.ask import WatchRequest
 from common.errors import EventFormatError
-from common.named_files import Allowed
 from edge.live_source import SIMULATED
 from edge.stages import Stages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge.clips import ClipReader
     from edge.eventgpt import EventGPTConfig
     from edge.events import Events, EventSimulator
     from edge.events.isolated import EventReader
@@ -37,7 +37,7 @@ class LiveEvents(Protocol):
 
 
 async def live_events(
-    request: WatchRequest, config: EventGPTConfig, files: Executor, reader: EventReader, allowed: Allowed
+    request: WatchRequest, config: EventGPTConfig, files: Executor, reader: EventReader, clips: ClipReader
 ) -> LiveEvents:
     """The events that a request names.
 
@@ -47,16 +47,14 @@ async def live_events(
     if request.events_path == SIMULATED:
         return SimulatedEvents(config)
     loop = asyncio.get_running_loop()
-    period_us = await loop.run_in_executor(files, _period_us, request, allowed) if request.loop else 0
+    period_us = await loop.run_in_executor(files, _period_us, request, clips) if request.loop else 0
     return RecordedEvents(request, config, period_us, reader)
 
 
-def _period_us(request: WatchRequest, allowed: Allowed) -> int:
+def _period_us(request: WatchRequest, clips: ClipReader) -> int:
     """How long the video is that is played again and again."""
-    from edge.video import open_clip
-
     last = 0.0
-    for taken_s, _ in open_clip(request.video_path, allowed=allowed).recorded():
+    for taken_s, _ in clips.open(request.video_path).recorded():
         last = max(last, taken_s)
     return round(last * 1e6)
 

@@ -87,7 +87,7 @@ class LiveWatch(WatchBase):
         if self.request.events_path:
             config = self._tools.drafter.model.config
             self._events = await live_events(
-                self.request, config, self._tools.files, self._tools.events, self._tools.allowed
+                self.request, config, self._tools.files, self._tools.events, self._tools.clips
             )
         else:
             self.drafter_ready.set()

@@ -6,9 +6,7 @@ decoded. `jpeg` frames stand alone, `h264` ones are predicted from each other.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -25,6 +23,11 @@ def check_codec(codec: str) -> None:
     """Raise PromptError if a request's `video_codec` isn't one that a clip can go up with."""
     if codec not in ("", COPY, *CODECS):
         raise PromptError(f"a clip goes up as {COPY}, {' or '.join(CODECS)}, not {codec[:40]!r}")
+
+
+def encoding_of(codec: str) -> str:
+    """How a clip is encoded anew for a request's `video_codec`; "" if it isn't."""
+    return "" if codec == COPY else codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +71,3 @@ class SampledClip:
                 taken_s = at - first + (at - previous if number else 0.0)  # an exposure ends when the next one begins
                 yield taken_s, encoder.encode(frame, number, round(at * 1e6))
             previous = at
-
-    async def packets(self, files: Executor) -> AsyncIterator[VideoPacket]:
-        """The packets, made in the threads that read files."""
-        async for _, packet in self.taken(files):
-            yield packet
-
-    async def taken(self, files: Executor) -> AsyncIterator[tuple[float, VideoPacket]]:
-        """As `recorded`, made in the threads that read files."""
-        loop, recorded = asyncio.get_running_loop(), self.recorded()
-        while (one := await loop.run_in_executor(files, next, recorded, None)) is not None:
-            yield one

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from common.decoding import DecodedVideo, FrameGroup
 from common.errors import EngineError, EventSpecError, ModelError
 from common.types import Tensor
-from common.video import FeaturesHeader, FrameFeatures
+from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.decoders import decoders
 from edge.stages import Stages
-from edge.video import Clip
 from edge.worker import DraftingThread
 
 if TYPE_CHECKING:
@@ -58,11 +57,29 @@ def _timed(load: Callable[[], TargetVision], stages: Stages) -> TargetVision:
         return load()
 
 
+class Packets(Protocol):
+    """A clip that is read in threads (`edge.clips.ReadClip`, `edge.video.Clip`)."""
+
+    @property
+    def header(self) -> VideoHeader:
+        """What it is."""
+
+    def packets(self) -> Iterator[VideoPacket]:
+        """Its packets, from the first on."""
+
+
 class ClipFeatures:
     """The features of one clip, made once from `start` on, in order; whoever reads them gets all, as they come."""
 
     def __init__(
-        self, clip: Clip, vision: TargetVision, *, count: int, thread: DraftingThread, files: Executor, stages: Stages
+        self,
+        clip: Packets,
+        vision: TargetVision,
+        *,
+        count: int,
+        thread: DraftingThread,
+        files: Executor,
+        stages: Stages,
     ) -> None:
         self.header = FeaturesHeader(vision.fingerprint, count)
         self._clip = clip

@@ -23,6 +23,7 @@ from edge.worker import DraftingThread
 
 if TYPE_CHECKING:
     from edge.ahead import AheadDrafter
+    from edge.clips import ClipReader
     from edge.drafter_model import DrafterModel
     from edge.events.isolated import EventReader
     from edge.live_video import LiveVideo
@@ -40,7 +41,7 @@ class WatchTools:
     thread: DraftingThread
     files: Executor
     events: EventReader
-    max_video_bytes: int
+    clips: ClipReader
     max_answer_tokens: int
     replay: StageTimes | None = None
     clock: Callable[[], float] = time.monotonic

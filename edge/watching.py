@@ -16,12 +16,12 @@ from typing import Any
 
 from common.ask import WatchRequest, WatchState
 from common.errors import CapacityError, LinkError, PromptError
-from common.video import VideoHeader, VideoPacket
+from common.video import VideoPacket
+from edge.clips import ReadClip
 from edge.event_frames import read_event_frames
 from edge.live_watch import LiveWatch
 from edge.runner import Video
-from edge.transcoding import COPY, SampledClip, check_codec
-from edge.video import Clip, open_clip
+from edge.transcoding import check_codec, encoding_of
 from edge.watch_base import BACKOFF_S, WatchBase, WatchTools
 
 
@@ -31,8 +31,7 @@ class Watch(WatchBase):
     def __init__(self, request: WatchRequest, tools: WatchTools) -> None:
         super().__init__(request, tools)
         check_codec(request.video_codec)
-        self._clip: Clip | None = None
-        self._sampled: SampledClip | None = None  # only these frames go up
+        self._clip: ReadClip | None = None
 
     @property
     def ready(self) -> bool:
@@ -40,7 +39,7 @@ class Watch(WatchBase):
         return self._clip is not None
 
     @property
-    def clip(self) -> Clip:
+    def clip(self) -> ReadClip:
         """The video's file."""
         assert self._clip is not None
         return self._clip
@@ -48,30 +47,21 @@ class Watch(WatchBase):
     @property
     def frames(self) -> int:
         """Frames that go up."""
-        return self._header.frames
-
-    @property
-    def _header(self) -> VideoHeader:
-        return self.clip.header if self._sampled is None else self._sampled.header
+        return self.clip.header.frames
 
     def video(self) -> Video:
         """The whole clip, or its sampled frames."""
-        sampled = self._sampled
-        if sampled is None:
-            return Video(self.clip.header, self.clip.packets)
-        return Video(sampled.header, lambda: sampled.packets(self._tools.files))
+        clip = self.clip
+        return Video(clip.header, lambda: clip.sent(self._tools.files))
 
     async def _begin(self) -> list[Coroutine[Any, Any, None]]:
         opening = partial(
-            open_clip,
+            self._tools.clips.open,
             self.request.video_path,
-            max_bytes=self._tools.max_video_bytes,
-            allowed=self._tools.allowed,
+            encoding_of(self.request.video_codec),
+            self._tools.live_kbps,
         )
-        clip = await asyncio.get_running_loop().run_in_executor(self._tools.files, opening)
-        if self.request.video_codec not in ("", COPY):
-            self._sampled = SampledClip(clip, self.request.video_codec, self._tools.live_kbps)
-        self._clip = clip
+        self._clip = await asyncio.get_running_loop().run_in_executor(self._tools.files, opening)
         if not self.request.events_path:
             self.drafter_ready.set()
             return [self._stream()]
@@ -79,7 +69,7 @@ class Watch(WatchBase):
 
     async def _stream(self) -> None:
         """Send the video; begin again where the link breaks (the cloud skips the frames that it has)."""
-        header = replace(self._header, ahead=True)
+        header = replace(self.clip.header, ahead=True)
         for attempt in range(1_000_000):
             self.frames_sent = 0
             try:
@@ -92,16 +82,11 @@ class Watch(WatchBase):
 
     async def _packets(self) -> AsyncIterator[VideoPacket]:
         """The clip's packets; in real time, each when its picture has been taken."""
-        if self._sampled is not None:
-            async for taken_s, packet in self._sampled.taken(self._tools.files):
+        async with contextlib.aclosing(self.clip.taken(self._tools.files)) as taken:
+            async for taken_s, packet in taken:
                 if self.request.realtime:
                     await self._until(taken_s)
                 yield packet
-            return
-        for taken_s, packet in self.clip.recorded():
-            if self.request.realtime:
-                await self._until(taken_s)
-            yield packet
 
     async def _prepare(self) -> None:
         """Draw the events once their window is over, and let the drafter take them in."""

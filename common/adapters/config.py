@@ -80,7 +80,7 @@ class AdapterConfig:
         sizes = {name: value for name, value in asdict(self).items() if name not in ("level", "token_fusion")}
         for name, value in sizes.items():
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**24:
-                raise ModelError(f"an adapter's {name} must be a number from 0 on, not {value!r}")
+                raise ModelError(f"an adapter's {name} must be a number from 0 on")
         tokens = self.level is Level.TOKENS
         needed = ["width", "blocks", "heads", "layers"]
         needed += ["vocab_size", "embedding", "positions"] if tokens else ["drafter_hidden", "target_hidden"]
@@ -116,15 +116,16 @@ class AdapterConfig:
             ModelError: it is another model's, or makes no sense.
         """
         if values.get("model_type") != MODEL_TYPE:
-            raise ModelError(f"this is a model of type {values.get('model_type')!r}, not an adapter: check the path")
+            raise ModelError("this is not an adapter but another model: check the path")
         known = {name: value for name, value in values.items() if name in cls.__dataclass_fields__}
         levels = {level.value: level for level in Level}
-        level = levels.get(str(known.get("level")))
+        named = known.get("level")
+        level = levels.get(named) if isinstance(named, str) else None
         if level is None:
-            raise ModelError(f"there is no adapter level {known.get('level')!r}; there are {', '.join(levels)}")
+            raise ModelError(f"there is no adapter level of the name in its config.json; there are {', '.join(levels)}")
         if not isinstance(known.get("token_fusion", False), bool):
             raise ModelError("an adapter's token_fusion must be true or false")
         try:
             return cls(**{**known, "level": level})
         except TypeError as error:
-            raise ModelError(f"the adapter's config.json is incomplete ({error}): copy it again") from error
+            raise ModelError("the adapter's config.json is incomplete: copy it again") from error

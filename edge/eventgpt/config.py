@@ -67,9 +67,9 @@ class EventGPTConfig:
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < 1):
-                raise ModelError(f"EventGPT config: {name} must be a positive integer, not {value!r}")
+                raise ModelError(f"EventGPT config: {name} must be a positive integer")
         if self.canvas not in get_args(Canvas):
-            raise ModelError(f"EventGPT config: canvas must be 'events' or 'sensor', not {self.canvas!r}")
+            raise ModelError("EventGPT config: canvas must be 'events' or 'sensor'")
         self._check_divides("num_attention_heads", "hidden_size")
         if self.num_key_value_heads is not None:
             self._check_divides("num_key_value_heads", "num_attention_heads")
@@ -118,7 +118,7 @@ class EventGPTConfig:
         try:
             return cls(**{name: value for name, value in values.items() if name in names})
         except TypeError as error:
-            raise ModelError(f"EventGPT config: a value has the wrong type ({error})") from error
+            raise ModelError("EventGPT config: a value has the wrong type") from error
 
 
 _POSITIVE = (

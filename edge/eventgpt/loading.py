@@ -157,7 +157,7 @@ def _tower_of(values: dict[str, Any], folder: Path) -> StateDict:
     if name is None:
         return {}
     if not isinstance(name, str) or Path(name).name != name:
-        raise ModelError(f"{folder / 'config.json'}: {TOWER_FROM} must name a folder beside this one, not {name!r}")
+        raise ModelError(f"{folder / 'config.json'}: {TOWER_FROM} must name a folder beside this one")
     weights = _named_as_here(read_weights(folder.resolve().parent / name))
     return {key: tensor for key, tensor in weights.items() if key.startswith(_TOWER)}
 

@@ -63,7 +63,7 @@ def config_from_original(values: dict[str, Any]) -> EventGPTConfig:
     try:
         return EventGPTConfig(**known)
     except TypeError as error:
-        raise ModelError(f"EventGPT config: a value has the wrong type ({error})") from error
+        raise ModelError("EventGPT config: a value has the wrong type") from error
 
 
 def _rope(values: dict[str, Any]) -> tuple[float, dict[str, Any] | None]:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from common.ask import WatchRequest
 from common.errors import EngineError, EventFormatError, PromptError
 from common.live import LiveWindow
-from common.named_files import EVERYTHING
 from common.types import Commit, FrameName, Open, Opened
 from common.video import VideoHeader, VideoPacket
 from edge.actions import Connect, Named, Send, SendVideo
+from edge.clips import ClipReader
 from edge.controller import DraftLength
 from edge.eventgpt import EventGPTConfig
 from edge.events import Events, save_events
@@ -146,7 +146,7 @@ async def test_events_of_the_pictures_themselves() -> None:
 
     config = EventGPTConfig(frames=2, window_us=300_000)
     with ThreadPoolExecutor(1) as files:
-        events = await live_events(WatchRequest("x", "simulated", live=True), config, files, READER, EVERYTHING)
+        events = await live_events(WatchRequest("x", "simulated", live=True), config, files, READER, ClipReader())
         assert isinstance(events, SimulatedEvents)
         with pytest.raises(EventFormatError, match="moved"):
             await events.frames(0, Stages(), files)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,10 +26,9 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("codec", ["h264", "jpeg"])
-async def test_exactly_the_frames_that_the_target_looks_at_go_up(path: Path, codec: str) -> None:
+def test_exactly_the_frames_that_the_target_looks_at_go_up(path: Path, codec: str) -> None:
     clip = SampledClip(open_clip(path), codec)
-    with ThreadPoolExecutor(1) as files:
-        packets = [packet async for packet in clip.packets(files)]
+    packets = [packet for _, packet in clip.recorded()]
     wanted = sampled_indices(30, 8)
     assert [packet.index for packet in packets] == wanted and clip.header.frames == 8
     decoder = VideoDecoder(clip.header, count=8)
