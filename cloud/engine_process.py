@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from cloud.state_page import StatePage
 from common.ending import end_process
 from common.errors import EngineError, EventSpecError, MessageError
 from common.padding import Padding
+from common.printable import escape_tracebacks, trace_of
 from common.private_memory import keep_memory_private
 
 _CHECK_PARENT_MS = 500
@@ -187,6 +187,7 @@ def main() -> int:
     when the engine before this died).
     """
     keep_memory_private()
+    escape_tracebacks()
     for number in _FOR_THE_FRONT:
         signal.signal(number, signal.SIG_IGN)
     address, settings = sys.argv[1], EngineSettings(**json.loads(sys.argv[2]))
@@ -212,7 +213,7 @@ def main() -> int:
         socket.send_multipart(pack_broken(str(error)))
         return 2
     except Exception as error:
-        traceback.print_exc()
+        print(trace_of(error), end="", file=sys.stderr, flush=True)
         socket.send_multipart(pack_broken(f"the engine crashed: {error!r}"))
         return 1
     finally:

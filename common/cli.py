@@ -15,7 +15,7 @@ import typer.core
 
 from common.errors import EventSpecError
 from common.extras import missing
-from common.printable import one_line
+from common.printable import escape_tracebacks, one_line
 
 _LOOK: dict[str, Any] = {
     "no_args_is_help": True,
@@ -65,6 +65,7 @@ def say(text: str, *, err: bool = False) -> None:
 def run_app(app: typer.Typer, name: str) -> None:
     """Run a command; errors that are the user's to mend end in one line on standard error and status 2."""
     _set_up_output()
+    escape_tracebacks()
     try:
         _run(app)
     except EventSpecError as error:

@@ -13,7 +13,7 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from common.printable import as_json, one_line
+from common.printable import as_json, marked, one_line
 from common.settings import require
 
 FORMATS = ("text", "json")
@@ -59,10 +59,10 @@ class Lines(logging.Formatter):
         return one_line(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
-        return _marked(super().formatException(ei))
+        return marked(super().formatException(ei))
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802
-        return _marked(stack_info)
+        return marked(stack_info)
 
 
 class JsonLines(logging.Formatter):
@@ -82,10 +82,6 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return as_json({str(key): _plain(value) for key, value in line.items()})
-
-
-def _marked(trace: str) -> str:
-    return "\n".join(f"  | {one_line(line)}" for line in trace.split("\n"))
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import threading
+import traceback
+from types import TracebackType
 from typing import Any
 
 _ALL = (
@@ -33,6 +37,29 @@ def paragraphs(text: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return ascii(found[0])[1:-1]
+
+
+def marked(trace: str) -> str:
+    """Many lines, such as a traceback's, each with a mark before it: none of them looks like one of a log."""
+    return "\n".join(f"  | {one_line(line)}" for line in trace.rstrip("\n").split("\n"))
+
+
+def trace_of(error: BaseException) -> str:
+    """What to print of an error that ends a process or a thread: its kind, and its traceback, marked."""
+    return f"ended by {type(error).__name__}\n{marked(''.join(traceback.format_exception(error)))}\n"
+
+
+def escape_tracebacks() -> None:
+    """From here on, errors that nobody catches, in this process's threads too, are printed like that."""
+
+    def ended(_: type[BaseException], error: BaseException, __: TracebackType | None) -> None:
+        print(trace_of(error), end="", file=sys.stderr, flush=True)
+
+    def thread_ended(what: threading.ExceptHookArgs) -> None:
+        if what.exc_value is not None and not isinstance(what.exc_value, SystemExit):
+            print(trace_of(what.exc_value), end="", file=sys.stderr, flush=True)
+
+    sys.excepthook, threading.excepthook = ended, thread_ended
 
 
 def as_json(value: Any) -> str:

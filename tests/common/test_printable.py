@@ -6,6 +6,8 @@ import ast
 import io
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,29 @@ def test_lines_that_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
     assert harmless(printed, "\n")
 
 
+CRASH = """
+import sys, threading
+from common.printable import escape_tracebacks
+escape_tracebacks()
+text = sys.argv[1]
+def fails():
+    raise ValueError(text)
+thread = threading.Thread(target=fails)
+thread.start()
+thread.join()
+fails()
+"""
+
+
+def test_errors_that_nobody_catches() -> None:
+    text = "no\n2026-01-01 00:00:00,000 eventspec.access: forged\x1b[2K\u2028\u202e"
+    done = subprocess.run([sys.executable, "-c", CRASH, text], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("ValueError: no") == 2
+    assert harmless(done.stderr, "\n")
+    assert all(line.startswith(("  | ", "ended by ValueError")) for line in done.stderr.splitlines())
+
+
 def test_what_doctor_found() -> None:
     shown = as_text(failure("adapter", f"{FORGED} isn't there", f"mend {FORGED}"))
     assert [line[:9] for line in shown.split("\n")] == ["failure  ", "         "]
@@ -152,13 +177,13 @@ def test_a_report_that_is_not_one() -> None:
 
 def test_commands_print_through_one_place() -> None:
     """JSON (ASCII, by `json.dumps`) and a daemon's `ready` line are what else is printed."""
-    allowed = {"common/cli.py", "common/doctor.py", "common/server.py"}
+    allowed = {"common/cli.py", "common/doctor.py", "common/printable.py", "common/server.py"}
     found = []
     for path in (p for side in ("common", "edge", "cloud") for p in (ROOT / side).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.echo", "click.echo", "print"):
                 text = ast.unparse(node)
-                if str(path.relative_to(ROOT)) not in allowed and "json.dumps(" not in text:
+                if str(path.relative_to(ROOT)) not in allowed and "json.dumps(" not in text and "trace_of(" not in text:
                     found.append(f"{path.relative_to(ROOT)}: {text.partition('{')[0]}")
     assert sorted(found) == [
         "cloud/security_cli.py: typer.echo(token)",
