@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import socket
 import threading
 import time
@@ -362,6 +363,37 @@ def test_a_camera_by_rtsp(clip: bytes) -> None:
     with speaking(talk) as port:
         found = numbers(f"rtsp://127.0.0.1:{port}/x")
     assert found[:10] == list(range(10))
+
+
+def test_datagrams(clip: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    stop = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not stop.is_set():
+                for start in range(0, len(clip), 7 * 188):
+                    sender.sendto(clip[start : start + 7 * 188], ("127.0.0.1", port))
+                    time.sleep(0.005)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        source = LiveSource(f"udp://127.0.0.1:{port}", hosts=LOOPBACK)
+        found = [frame.width for _, frame in itertools.islice(pictures(source, threading.Event()), 3)]
+    finally:
+        stop.set()
+        sending.join()
+    assert len(found) == 3
+
+
+def test_rtmp_goes_to_the_checked_address() -> None:
+    heard = []
+    with speaking(lambda connection: heard.append(connection.recv(1))) as port:
+        refused(f"rtmp://localhost:{port}/live/stream", "can't watch")
+    assert heard == [b"\x03"]  # the version that RTMP begins with
 
 
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([b"RTSP/1.0 200 OK\r\n", b"\r\n", b"$\0\0\x08", b"\n"])))
