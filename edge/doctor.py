@@ -69,6 +69,7 @@ def examine(settings: EdgeSettings) -> Iterator[Check]:
             ("certificate", partial(certificates, "certificate", settings.security.tls)),
             ("tokens", partial(token_book, settings.tokens)),
             ("access", partial(open_to_strangers, settings.listen, settings.tokens, settings.tls_ca)),
+            ("files", partial(_files, settings)),
             ("spool", partial(_spool, settings.spool)),
             *(
                 (f"cloud {address}", partial(_cloud, address, settings, folder))
@@ -95,6 +96,17 @@ def _vision_model(settings: EdgeSettings) -> Iterator[Check]:
 def _target_tokenizer(folder: str) -> Iterator[Check]:
     if folder:
         yield from tokenizer("target's tokenizer", Path(folder))
+
+
+def _files(settings: EdgeSettings) -> Iterator[Check]:
+    """Which files askers may name."""
+    roots = settings.allowed.roots
+    if roots is None:
+        yield ok("files", "askers, who are on this machine, may name all files that the daemon's user can read")
+    elif roots:
+        yield ok("files", f"askers may name what lies in {', '.join(roots)}")
+    else:
+        yield warning("files", "askers may name no files, since --listen reaches beyond this machine", "--files FOLDER")
 
 
 def _spool(name: str) -> Iterator[Check]:
