@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,38 +22,20 @@ from common.reach import Reaching
 from common.rpc import blames_connection, channel_options, error_of_status, is_word
 from common.sealing import Caller, DamagedError
 from common.security import Reach
-from common.types import CloudMessage, Commit, EdgeMessage, Opened, ServerInfo
+from common.types import CloudMessage, EdgeMessage, ServerInfo
 from common.video import FeaturesHeader, FrameFeatures, VideoHeader, VideoPacket
 from edge.channel import Channel, quietly
+from edge.grpc_stream import PATIENT, GrpcStream, Patience, result_of, retrieved
 from edge.pacing import VideoInFlight
 from edge.video_stream import PacedLink, Sent, paced_features, paced_messages
 
 _SPECULATE, _VIDEO, _INFO = (f"/{codec.SERVICE}/{name}" for name in ("Speculate", "StreamVideo", "GetInfo"))
-_LONGEST_LEASE_S = 300.0  # that is believed
-_RENEWALS = 64  # messages of a stream without a token that count as a word
-_WRITE_S = 20.0  # that a cloud may take to take a message
 _REPLIES = 8  # to an upload, beside one for each of its messages
-_QUIET_S = 0.5  # without a word, before the line is asked for a sign of life
 _VIDEO_QUIET_S = 2.0
 _VIDEO_ANSWER_S = 3.0  # a paced video leaves the line to others
 
 
 Packets = Iterable[VideoPacket] | AsyncIterable[VideoPacket]  # ready, or as they are made
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds. A damaged byte can make one stream mute on a line that lives.
-
-    Attributes:
-        opened: a first word is waited for, before the session is resumed on another stream.
-        token: another token; in between it is the lease of `Opened`.
-        video: another acknowledgement of what was sent.
-    """
-
-    opened: float = 20.0
-    token: float = 10.0
-    video: float = 30.0
 
 
 class Stream(Protocol):
@@ -98,167 +80,6 @@ class Link(Protocol):
         """Let go of all connections."""
 
 
-_PATIENT = Patience()
-
-
-class GrpcStream:
-    """A `Speculate` call.
-
-    `seals` are the call's. `check`: asks for a sign of life, when there is silence. `answered` hears after how many
-    seconds the first message came, `suspect` that the connection may be damaged for good. `busy`: the edge has still to
-    send what the cloud waits for, so that silence means nothing.
-    """
-
-    def __init__(
-        self,
-        call: Any,
-        seals: Caller,
-        *,
-        patience: Patience = _PATIENT,
-        check: Callable[[], Awaitable[None]] | None = None,
-        answered: Callable[[float], None] = lambda seconds: None,
-        suspect: Callable[[], None] = lambda: None,
-        busy: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._call = call
-        self._check = check
-        self._answered: Callable[[float], None] | None = answered
-        self._began = self._heard_at = time.monotonic()
-        self._renewals = 0
-        self._busy = busy
-        self._seals = seals
-        self._suspect = suspect
-        self._patience = patience
-        self._patience_s = patience.opened
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        call.add_done_callback(self._end)
-        self._reading: asyncio.Future[Any] | None = None
-        self._writes = asyncio.Lock()
-
-    def _end(self, _: Any) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
-
-    # A read or write that is cancelled makes grpc.aio cancel the whole call, and an asker that goes away cancels
-    # whatever is under way: the goodbye would be lost, the session parked. So both are shielded.
-
-    async def _write(self, data: bytes) -> None:
-        async def in_order() -> None:
-            async with self._writes:
-                await self._call.write(data)
-
-        writing = asyncio.ensure_future(in_order())
-        writing.add_done_callback(_retrieve)
-        await asyncio.wait({writing, self._over}, return_when=asyncio.FIRST_COMPLETED, timeout=_WRITE_S)
-        if not writing.done():  # a write of grpc.aio's doesn't always hear that its call is over
-            await asyncio.sleep(0)
-            if not writing.done():
-                writing.cancel()
-                raise LinkError("the stream is over" if self._over.done() else "the cloud takes no messages")
-        await _result(writing)
-
-    async def _read(self) -> Any:
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(self._call.read())
-            self._reading.add_done_callback(_retrieve)
-        while self._check is not None and not self._reading.done():
-            await asyncio.wait({self._reading}, timeout=_QUIET_S)
-            if not self._reading.done():
-                await self._check()
-                self._listened()
-        data = await _result(self._reading)
-        self._reading = None
-        if self._answered is not None:
-            self._answered(time.monotonic() - self._began)
-            self._answered = None
-        return data
-
-    async def send(self, message: EdgeMessage) -> int:
-        """Send; returns the bytes on the wire."""
-        data = self._seals.seal(codec.encode_edge_message(message))
-        try:
-            await self._write(data)
-        except grpc.RpcError as error:
-            raise self._failed(error) from error
-        except Exception as error:  # grpc.aio raises InvalidStateError and others once the call is over
-            raise LinkError("the stream is closed") from error
-        return len(data)
-
-    async def receive(self) -> tuple[CloudMessage, int]:
-        """The next message and its bytes."""
-        try:
-            data = await self._read()
-        except grpc.RpcError as error:
-            raise self._failed(error) from error
-        except EventSpecError:
-            raise
-        except Exception as error:  # e.g. a status that isn't text
-            self._suspect()
-            raise LinkError(f"the stream broke ({type(error).__name__})") from error
-        if data is grpc.aio.EOF:
-            raise LinkError("the cloud ended the stream")
-        try:
-            message = codec.decode_cloud_message(self._seals.open(data))
-        except DamagedError:
-            self._suspect()
-            raise
-        self._word(message)
-        return message, len(data)
-
-    def _word(self, message: CloudMessage) -> None:
-        """It renews the patience with this stream: a token always, anything else so many times."""
-        brings = isinstance(message, Commit) and bool(message.token_ids)
-        if brings:
-            self._patience_s = self._patience.token
-        elif isinstance(message, Opened):
-            self._patience_s = max(self._patience.token, min(message.lease_ms / 1e3, _LONGEST_LEASE_S))
-        self._renewals += not brings
-        if brings or self._renewals <= _RENEWALS:
-            self._heard_at = time.monotonic()
-        else:
-            self._listened()
-
-    def _listened(self) -> None:
-        """Raises LinkError: long enough, without a word that counts."""
-        self._heard_at = time.monotonic() if self._busy() else self._heard_at
-        if self._check is not None and time.monotonic() - self._heard_at > self._patience_s:
-            raise LinkError(f"no word for {self._patience_s:.0f} s on this stream")
-
-    def distrust(self) -> None:
-        """There is no other cloud."""
-
-    def _failed(self, error: grpc.RpcError) -> EventSpecError:
-        if blames_connection(error, self._seals):
-            self._suspect()
-        return error_of_status(error, self._seals)
-
-    async def close(self) -> None:
-        """Half-close, let the cloud finish, then drop the call."""
-        try:
-            async with self._writes:
-                await _result(asyncio.ensure_future(self._call.done_writing()))
-            while await self._read() is not grpc.aio.EOF:
-                pass
-        except Exception:
-            pass
-        finally:
-            self._call.cancel()
-
-
-async def _result(operation: asyncio.Future[Any]) -> Any:
-    """What an operation of gRPC came to; it isn't cancelled with its caller.
-
-    A channel that is closed cancels the operations on it: that is a lost link, and no wish of who waits here.
-    """
-    try:
-        return await asyncio.shield(operation)
-    except asyncio.CancelledError:
-        waiting = asyncio.current_task()
-        if operation.cancelled() and waiting is not None and not waiting.cancelling():
-            raise LinkError("the connection was given up") from None
-        raise
-
-
 def _heard_since(since: float, stream: VideoInFlight, patience_s: float) -> None:
     """Raises LinkError: of a video that a question waits for, or of what was sent of another, nothing has arrived."""
     now = time.monotonic()
@@ -268,12 +89,6 @@ def _heard_since(since: float, stream: VideoInFlight, patience_s: float) -> None
         raise LinkError(f"no word for {patience_s:.0f} s on this upload")
 
 
-def _retrieve(done: asyncio.Future[Any]) -> None:
-    """Nobody may be left to hear of a shielded error."""
-    if not done.cancelled():
-        done.exception()
-
-
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """Where the cloud is, the largest message, and how to reach it: TLS, token; how long silence is borne."""
@@ -281,7 +96,7 @@ class LinkSettings:
     address: str
     max_message_bytes: int = 8 << 20
     reach: Reach = field(default_factory=Reach)
-    patience: Patience = _PATIENT
+    patience: Patience = PATIENT
 
 
 class GrpcLink:
@@ -455,14 +270,14 @@ class GrpcLink:
         replies, taken, since = 0, stream.acknowledged, time.monotonic()
         while True:
             reading = asyncio.ensure_future(call.read())
-            reading.add_done_callback(_retrieve)
+            reading.add_done_callback(retrieved)
             try:
                 while not reading.done():
                     await asyncio.wait({reading}, timeout=_VIDEO_QUIET_S)
                     if not reading.done():
                         await self._video.check(_VIDEO_ANSWER_S)
                         _heard_since(since, stream, self.settings.patience.video)
-                reply = await _result(reading)
+                reply = await result_of(reading)
             finally:
                 if not reading.done():
                     call.cancel()

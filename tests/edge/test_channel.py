@@ -20,7 +20,8 @@ from cloud.daemon import CloudDaemon
 from common import codec
 from common.types import Open, Opened
 from common.video import VideoPacket
-from edge.link import GrpcLink, LinkSettings, Patience
+from edge.grpc_stream import Patience
+from edge.link import GrpcLink, LinkSettings
 from edge.runner import Video
 from edge.video import Clip, open_clip, write_video
 from edge.worker import DraftingThread

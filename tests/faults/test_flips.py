@@ -23,7 +23,8 @@ from common.errors import AuthenticationError, EventSpecError, MessageError
 from common.security import Reach
 from common.types import Commit
 from common.watched_file import write_private
-from edge.link import GrpcLink, LinkSettings, Patience
+from edge.grpc_stream import Patience
+from edge.link import GrpcLink, LinkSettings
 from edge.worker import DraftingThread
 
 pytestmark = pytest.mark.timeout(300)

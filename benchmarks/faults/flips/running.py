@@ -17,11 +17,12 @@ from benchmarks.faults.flips.flipping import RandomFlips
 from benchmarks.faults.flips.light_cloud import LightCloud
 from benchmarks.faults.tcp_relay import TcpRelay
 from common.security import Reach
-from edge.link import GrpcLink, LinkSettings, Patience
+from edge.grpc_stream import Patience
+from edge.link import GrpcLink, LinkSettings
 from edge.worker import DraftingThread
 
 _EDGES, _AT_ONCE = 12, 6  # links, and answers on each
-_SLICE = 600  # answers between two checkpoints
+_SLICE = 200  # answers between two checkpoints
 _LIMIT_S = 60.0  # of an answer; with this patience a stream that is mute is found within three seconds
 _PATIENCE = Patience(opened=1.5, token=1.0, video=2.0)
 
