@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edge.clips import ClipReader
     from edge.eventgpt import EventGPTConfig
-    from edge.events import Events, EventSimulator
+    from edge.events import Events
     from edge.events.isolated import EventReader
 
 _MOST_PARTS = 16  # of a window over a recording that is much shorter
@@ -27,10 +27,7 @@ _DEFAULT_WINDOW_US = 1_000_000  # of a drafter that takes windows of any length
 
 
 class LiveEvents(Protocol):
-    """Where events come from. `see` runs in the thread that takes pictures, `frames` in those that read files."""
-
-    def see(self, frame: Any, time_us: int) -> None:
-        """A picture (`av.VideoFrame`) was taken."""
+    """Where events come from. `frames` runs in the threads that read files."""
 
     async def frames(self, newest_us: int, stages: Stages, files: Executor) -> list[NDArray[Any]]:
         """The drafter's frames of the window that ends at `newest_us`. Raises EventFormatError: too few events."""
@@ -83,9 +80,6 @@ class RecordedEvents:
         self._config = config
         self._period_us = period_us
 
-    def see(self, frame: Any, time_us: int) -> None:
-        """The recording knows by itself."""
-
     async def frames(self, newest_us: int, stages: Stages, files: Executor) -> list[NDArray[Any]]:
         """The drafter's frames of the window that ends at `newest_us`."""
         window_us = self._config.window_us or _DEFAULT_WINDOW_US
@@ -117,35 +111,26 @@ class RecordedEvents:
 
 
 class SimulatedEvents:
-    """Events that a simulated sensor reports of the pictures themselves, where there is no event camera."""
+    """Events that a simulated sensor reports of the pictures themselves, where there is no event camera.
+
+    The sensor is where pictures are taken (`edge/live_child.py`).
+    """
 
     def __init__(self, config: EventGPTConfig) -> None:
         self._config = config
-        self._simulator: EventSimulator | None = None
         self._chunks: deque[Events] = deque()
         self._lock = threading.Lock()
-        self._last_us = -1
 
-    def see(self, frame: Any, time_us: int) -> None:
-        """Let the sensor see a picture."""
-        from edge.events import EventSimulator
-
-        grey = frame.to_ndarray(format="gray")
-        height, width = grey.shape
-        simulator = self._simulator
-        if simulator is None or (simulator.width, simulator.height) != (width, height):
-            simulator = self._simulator = EventSimulator(width, height)
-            with self._lock:
-                self._chunks.clear()
-        if time_us <= self._last_us:
-            return
-        self._last_us = time_us
-        events = simulator.push(grey, time_us)
+    def take(self, events: Events) -> None:
+        """Events that the sensor reports, after all before; in the thread that hears of pictures."""
         with self._lock:
-            if len(events):
-                self._chunks.append(events)
-            begin = time_us - 2 * (self._config.window_us or _DEFAULT_WINDOW_US)
-            while self._chunks and int(self._chunks[0].t[-1]) < begin:
+            if self._chunks and (events.width, events.height) != (self._chunks[0].width, self._chunks[0].height):
+                self._chunks.clear()
+            if not len(events):
+                return
+            self._chunks.append(events)
+            begin = int(events.t[-1]) - 2 * (self._config.window_us or _DEFAULT_WINDOW_US)
+            while int(self._chunks[0].t[-1]) < begin:
                 self._chunks.popleft()
 
     async def frames(self, newest_us: int, stages: Stages, files: Executor) -> list[NDArray[Any]]:

@@ -1,8 +1,8 @@
 """Live streams that are watched: pictures are taken, encoded and sent as they come; questions are about the last ones.
 
-Three things go on at once: a thread that takes pictures (`edge/live_source.py`) and encodes one a stride; a task that
-sends what was encoded, beginning again where the link breaks; and a task that keeps the drafter's events those of the
-newest window, while nobody is being answered.
+Three things go on at once: a child process takes pictures and encodes one a stride (`edge/live_child.py`); a task sends
+what was encoded, beginning again where the link breaks; and a task keeps the drafter's events those of the newest
+window, while nobody is being answered.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import replace
 from typing import Any
 
 from common.ask import WatchRequest
 from common.errors import EventFormatError, EventSpecError, PromptError, VideoFormatError
-from common.live import LiveWindow, Sampler
+from common.live import LiveWindow
 from common.video import VIDEO_FRAMES, VideoHeader, VideoPacket
-from edge.encoding import H264, EncoderSettings, PictureEncoder
-from edge.live_events import LiveEvents, live_events
-from edge.live_ring import LiveRing, keyframe_due
-from edge.live_source import LiveSource, pictures, rate_of
+from edge.encoding import H264, EncoderSettings
+from edge.live_events import LiveEvents, SimulatedEvents, live_events
+from edge.live_ring import LiveRing
+from edge.live_source import LiveSource, rate_of
+from edge.live_taking import taken
 from edge.live_video import LiveVideo
+from edge.live_wire import TakenPicture, Taking
 from edge.watch_base import BACKOFF_S, WatchBase, WatchTools
 
 WINDOW_US = 4_000_000  # if none is asked for
@@ -103,7 +104,7 @@ class LiveWatch(WatchBase):
     # ----------------------------------------------------------------------------------------------- taking
 
     def _take_pictures(self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
-        """In a thread of its own: take pictures, and encode those that count."""
+        """In a thread of its own: what a child takes of the source, and encodes."""
         error: Exception | None = None
         try:
             self._encode_all(loop)
@@ -113,21 +114,14 @@ class LiveWatch(WatchBase):
             loop.call_soon_threadsafe(_settle, done, error)
 
     def _encode_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        sampler, encoder, size, number = Sampler(self.window), None, (0, 0), 0
-        for time_us, frame in pictures(self._source, self._stop):
-            if self._events is not None:
-                self._events.see(frame, time_us)
-            if not sampler.take(time_us):
+        taking = Taking(self._source, self.window, self._encoding, isinstance(self._events, SimulatedEvents))
+        for one in taken(taking, self._stop):
+            if not isinstance(one, TakenPicture):
+                if isinstance(self._events, SimulatedEvents):
+                    self._events.take(one)
                 continue
-            if encoder is None:
-                size = (frame.width, frame.height)
-                encoder = PictureEncoder(*size, self._encoding)
-                self._header = replace(encoder.header, live=self.window, ahead=True)
-            if (frame.width, frame.height) != size:
-                raise VideoFormatError(f"{self._source.shown} has changed its size: watch it again")
-            packet = encoder.encode(frame, number, time_us, keyframe=keyframe_due(number, self.window))
-            number += 1
-            loop.call_soon_threadsafe(self._take, packet, self._tools.clock())
+            self._header = self._header or one.header
+            loop.call_soon_threadsafe(self._take, one.packet, self._tools.clock() - one.age_s)
 
     def _take(self, packet: VideoPacket, at: float) -> None:
         """On the event loop: a picture was taken and encoded."""

@@ -22,6 +22,7 @@ from edge.controller import DraftLength
 from edge.eventgpt import EventGPTConfig
 from edge.events import Events, save_events
 from edge.events.isolated import READER
+from edge.live_child import Sensor
 from edge.live_events import RecordedEvents, SimulatedEvents, live_events, parts_of
 from edge.live_ring import LiveRing, keyframe_due
 from edge.live_video import LiveVideo
@@ -150,10 +151,13 @@ async def test_events_of_the_pictures_themselves() -> None:
         assert isinstance(events, SimulatedEvents)
         with pytest.raises(EventFormatError, match="moved"):
             await events.frames(0, Stages(), files)
+        sensor = Sensor()
         for number in range(10):
             picture = np.zeros((32, 48, 3), np.uint8)
             picture[:, 4 * number : 4 * number + 4] = 250
-            events.see(av.VideoFrame.from_ndarray(picture, format="rgb24"), number * 50_000)
+            reported = sensor.see(av.VideoFrame.from_ndarray(picture, format="rgb24"), number * 50_000)
+            if reported is not None:
+                events.take(reported)
         frames = await events.frames(450_000, Stages(), files)
     assert [frame.shape[2] for frame in frames] == [3, 3]
     assert not any((frame == 255).all() for frame in frames)
