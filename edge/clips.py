@@ -26,7 +26,7 @@ from common.named_files import EVERYTHING, Allowed
 from common.video import VideoHeader, VideoPacket
 from edge.video import MAX_BYTES
 
-_LIMITS = Limits(memory_bytes=2 << 30, cpu_s=60, wall_s=60.0, reply_bytes=64 << 20, kept_bytes=192 << 20)
+_LIMITS = Limits(memory_bytes=2 << 30, cpu_s=60, wall_s=60.0, reply_bytes=64 << 20)
 _NONSENSE = "reading the clip failed: it is damaged or hostile; encode it again"
 
 Batch = list[tuple[float, VideoPacket]]
@@ -39,7 +39,7 @@ class ClipReader:
         """`allowed` says which files may be named, `max_bytes` how large one may be."""
         self._allowed = allowed
         self._max_bytes = max_bytes
-        self.pool = ChildPool("edge.clip_child:make", _LIMITS, error=VideoFormatError, places=places)
+        self.pool = ChildPool("edge.clip_child:make", _LIMITS, error=VideoFormatError, places=places, once=True)
 
     def open(self, path: str | Path, encoding: str = "", kbps: int = 0) -> ReadClip:
         """Look at a clip; nothing is decoded.
