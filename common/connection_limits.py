@@ -25,7 +25,7 @@ class ConnectionLimits:
         silent_s: until a connection must have made a call; also the time between its calls, for a stranger.
         stranger_age_s: until a stranger has to connect anew.
         settling_s: a connection that is younger isn't one too many of its host: its first call is on its way.
-        refusals: calls that were refused on a connection, after which it goes.
+        refusals: calls that were refused on a connection, with none let in between, after which it goes.
         idle_s: after which a known connection without calls is closed, in a way that costs its peer one connect.
     """
 
@@ -55,7 +55,7 @@ class Connection:
         used: when a call on it last began or ended.
         principal: whose it is; empty: a stranger's.
         running: calls at the moment.
-        refused: calls that were refused so far.
+        refused: calls that were refused since the last one that was let in.
         closing: it was told to go.
     """
 
@@ -75,7 +75,8 @@ def excess(connections: Iterable[Connection], limits: ConnectionLimits, now: flo
     for connection in connections:
         if connection.closing:
             continue
-        (known if connection.principal else strangers).append(connection)
+        trusted = connection.principal and connection.refused <= limits.refusals
+        (known if trusted else strangers).append(connection)
     gone = _known_excess(known, limits)
     room = max(min(limits.strangers, limits.total - len(known) + len(gone)), limits.strangers_per_host)
     return gone + _strangers_excess(strangers, limits, room, now)

@@ -21,7 +21,7 @@ log = logging.getLogger("eventspec.access")
 
 _LOOK_S, _CROWDED_LOOK_S = 0.25, 0.05
 _LOG_EVERY_S = 10.0
-_CROWD, _QUIET_S = 64, 2.0  # that many were closed, and then none for so long: their memory can go
+_CROWD, _QUIET_S = 64, 2.0  # that many fewer than there were, for so long: their memory can go
 
 
 class ConnectionWarden:
@@ -59,7 +59,8 @@ class ConnectionWarden:
             yield
             return
         connection = self._connection(key)
-        connection.principal = principal or connection.principal
+        if principal:
+            connection.principal, connection.refused = principal, 0
         connection.running += 1
         connection.used = self._clock()
         try:
@@ -94,15 +95,16 @@ class ConnectionWarden:
             await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _look_on(self) -> None:
-        crowd, quiet = 0, 0.0
+        most, quiet = 0, 0.0
         while True:
             closed = 0
             with suppress(OSError):  # no descriptor is left to read the list with: others will be
                 closed = self.look()
             pause = _CROWDED_LOOK_S if closed else _LOOK_S
-            crowd, quiet = crowd + closed, 0.0 if closed else quiet + pause
-            if crowd >= _CROWD and quiet >= _QUIET_S:
-                crowd = 0
+            most = max(most, len(self))
+            quiet = quiet + pause if most - len(self) >= _CROWD and not closed else 0.0
+            if quiet >= _QUIET_S:
+                most, quiet = len(self), 0.0
                 await asyncio.to_thread(give_back)
             await asyncio.sleep(pause)
 

@@ -40,6 +40,7 @@ def test_what_stays_keeps_to_every_limit(found: list[Connection]) -> None:
     staying = left(found)
     known = [c for c in staying if c.principal]
     strangers = [c for c in staying if not c.principal]
+    assert all(c.refused <= LIMITS.refusals for c in staying)
     assert len(known) <= LIMITS.total
     assert len(strangers) <= LIMITS.strangers
     assert len(staying) <= LIMITS.total + LIMITS.strangers_per_host
@@ -65,7 +66,7 @@ def test_strangers_cost_no_known_connection(found: list[Connection], strangers: 
 
 @given(connections())
 def test_another_principals_number_costs_nobody_within_an_even_share(found: list[Connection]) -> None:
-    known = [c for c in found if c.principal]
+    known = [c for c in found if c.principal and c.refused <= LIMITS.refusals]
     counts = Counter(c.principal for c in known)
     share = LIMITS.total // max(1, len(counts))
     staying = Counter(c.principal for c in left(known))
@@ -74,7 +75,7 @@ def test_another_principals_number_costs_nobody_within_an_even_share(found: list
 
 @given(connections())
 def test_connections_with_calls_go_last(found: list[Connection]) -> None:
-    known = [c for c in found if c.principal]
+    known = [c for c in found if c.principal and c.refused <= LIMITS.refusals]
     gone = excess(known, LIMITS, NOW)
     for principal in {c.principal for c in gone if c.running}:
         assert all(c.running for c in known if c.principal == principal and c not in gone)
