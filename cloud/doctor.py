@@ -15,6 +15,7 @@ from common.doctor_checks import (
     model_folder,
     open_files,
     open_to_strangers,
+    revocation_list,
     token_book,
     tokenizer,
     torch_build,
@@ -43,6 +44,7 @@ def examine(settings: CloudSettings) -> Iterator[Check]:
             ("listen", partial(listening, "listen", settings.listen, tls, settings.local_listen)),
             ("metrics", partial(port, "metrics", settings.metrics)),
             ("certificate", partial(certificates, "certificate", tls)),
+            ("revocation list", partial(revocation_list, settings.tls_crl, settings.tls_ca)),
             ("tokens", partial(token_book, settings.tokens)),
             ("access", partial(open_to_strangers, settings.listen, settings.tokens, settings.tls_ca)),
         ]

@@ -151,6 +151,17 @@ def certificates(name: str, files: TlsFiles) -> Iterator[Check]:
         yield ok(name, found) if days > _SOON_DAYS else warning(name, found, "renew it; daemons follow the file")
 
 
+def revocation_list(path: str, ca: str) -> Iterator[Check]:
+    """The list of client certificates that were taken back."""
+    from common.revocation import read_lists
+    from common.watched_file import WatchedFile
+
+    if path:
+        lists = read_lists(WatchedFile(Path(path)).read_text(), path, ca)
+        revoked = sum(len(serials) for serials in lists.values())
+        yield ok("revocation list", f"{path}: {revoked} certificates revoked, {len(lists)} authorities")
+
+
 def token_book(path: str) -> Iterator[Check]:
     """A file of tokens that clients must have one of."""
     from common.access import parse_tokens

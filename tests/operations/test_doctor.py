@@ -27,9 +27,9 @@ import edge.__main__
 from cloud.doctor import examine as examine_cloud
 from common import codec
 from common.access import Scope, new_token, render_tokens
-from common.certificates import write_authority
+from common.certificates import revoke, write_authority
 from common.doctor import Check, State, as_json, as_text, examined, failure, ok, status_of, warning
-from common.doctor_checks import certificates, model_folder, token_book, torch_build
+from common.doctor_checks import certificates, model_folder, revocation_list, token_book, torch_build
 from common.doctor_running import listening, port
 from common.errors import ModelError
 from common.security import Security, TlsFiles
@@ -184,6 +184,18 @@ def test_certificates_that_run_out(tmp_path: Path) -> None:
         (check,) = certificates("certificate", files)
         assert check.state is state, check
     assert not list(certificates("certificate", TlsFiles()))
+
+
+def test_lists_of_revoked_certificates(tmp_path: Path) -> None:
+    write_authority(tmp_path, hosts=["localhost"], edges=["edge-1"])
+    revoke(tmp_path, tmp_path / "edge-1.pem")
+    look = partial(revocation_list, str(tmp_path / "crl.pem"), str(tmp_path / "ca.pem"))
+    (check,) = examined([("revocation list", look)])
+    assert (check.state, "1 certificates revoked" in check.found) == (State.OK, True)
+    (tmp_path / "crl.pem").write_text("nothing")
+    (check,) = examined([("revocation list", look)])
+    assert check.state is State.FAILURE
+    assert not list(revocation_list("", ""))
 
 
 def test_tokens_of_which_none_is_valid(tmp_path: Path) -> None:
