@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import zmq
 import zmq.asyncio
@@ -89,6 +89,7 @@ class EngineProcess:
         self.totals = EngineTotals()
         self._tasks: list[asyncio.Task[None]] = []
         self._starts = 0
+        self._sending: set[asyncio.Future[Any]] = set()  # messages that wait for room
         self._spoke = self._condemned = False
         self._blame = Blame()
         self._restarts = Restarts()
@@ -194,14 +195,18 @@ class EngineProcess:
         except MessageError as error:
             raise EngineError(f"the cloud can't go on with this session: {error}") from error
         try:
-            await socket.send_multipart(frames)
+            sending = asyncio.ensure_future(socket.send_multipart(frames))
+            if not sending.done():
+                self._sending.add(sending)
+                sending.add_done_callback(self._sending.discard)
+            await sending
         except zmq.ZMQError as error:
             raise EngineDeadError("the engine died; try again in a moment") from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if socket is self._socket or (task is not None and task.cancelling()):
+            if task is not None and task.cancelling():
                 raise
-            raise EngineDeadError("the engine died; try again in a moment") from None
+            raise EngineDeadError("the engine died, or doesn't respond; try again in a moment") from None
 
     async def _read(self, socket: zmq.asyncio.Socket, process: asyncio.subprocess.Process) -> None:
         """Hear what it says, for as long as that makes sense."""
@@ -274,6 +279,8 @@ class EngineProcess:
         self._on_notice("the engine hangs: it is at no work, and doesn't respond" if hangs else "the engine is back")
         self._on_alive(not hangs)
         if hangs:
+            for sending in list(self._sending):
+                sending.cancel()
             self._on_hang()
 
     async def _watch(self, process: asyncio.subprocess.Process) -> None:

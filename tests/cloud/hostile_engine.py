@@ -20,7 +20,7 @@ from pathlib import Path
 import msgpack
 import zmq
 
-from cloud.engine_wire import OUT, pack, unpack
+from cloud.engine_wire import HIGH_WATER, OUT, pack, unpack
 from cloud.engine_words import pack_broken, pack_ready, pack_told
 from cloud.messages import FrameSpec
 from common import codec
@@ -158,6 +158,7 @@ def main() -> None:
     address, settings, about = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[4])
     done = Path(settings["faults"]) / "done"
     socket = zmq.Context().socket(zmq.PAIR)
+    socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
     socket.connect(address)
     if settings["model"] == "never_ready" and not done.exists():
         done.touch()

@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.processes import wait_gone
 from cloud import engine_client
 from cloud.config import EngineSettings
 from cloud.engine_client import EngineProcess
+from cloud.messages import Frames
 from cloud.streams import StreamTable
 from common import codec
 from common.errors import EngineDeadError, EngineError
@@ -140,6 +142,33 @@ async def test_one_that_stands_still_is_noticed_in_two_seconds_and_replaced(
         assert front.process.ready
         assert await front.works("session-1")
     assert any("hasn't responded for more than 4 s; killing it" in notice for notice in front.notices)
+
+
+@pytest.mark.timeout(200)
+async def test_what_waits_for_one_that_doesnt_read_is_bounded_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = Frames(np.zeros((1, 3, 296, 296), dtype=np.float32))  # a megabyte
+    async with broken_into("stands_still", tmp_path, monkeypatch, step_timeout_s=8.0) as front:
+        await front.process.send("session-0", Open("session-0", "what?"))
+        before = resident()
+
+        async def video() -> None:
+            """One after another, as each video does."""
+            for _ in range(100):
+                await front.process.send("session-0", frames)
+
+        videos = [asyncio.create_task(video()) for _ in range(12)]
+        await asyncio.sleep(1.0)
+        assert not any(one.done() for one in videos)
+        assert resident() - before < (64 + 64 + 12 + 64) << 20  # what waits at both ends, or is about to
+        videos[0].cancel()
+        ends = await asyncio.gather(*videos, return_exceptions=True)
+        assert not any("killing" in notice for notice in front.notices)  # told before that
+        assert isinstance(ends[0], asyncio.CancelledError)
+        assert {type(end) for end in ends[1:]} == {EngineDeadError}
+        await front.until("ready again")
+        assert await front.works("session-1")
 
 
 @pytest.mark.timeout(100)
