@@ -146,7 +146,7 @@ def serve(
     ] = None,
     tls_crl: TlsCrlOption = None,
     tokens: Annotated[
-        str | None, typer.Option(help="File of tokens that askers must have one of (scope ask). [none]")
+        str | None, typer.Option(help="File of tokens that askers must have one of (scopes ask, files). [none]")
     ] = None,
     cloud_ca: Annotated[
         str | None, typer.Option(help="CA (PEM) of the cloud's certificate, or `system`: TLS to the cloud. [no TLS]")
