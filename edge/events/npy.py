@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from edge.events.types import Events
 
+_SHARE = 0.65  # of memory: the whole file is read before its window is cut out
 _MAX_BYTES = MAX_EVENTS * 32 + 65_536  # four columns of 64 bits at most
 
 
@@ -26,12 +28,19 @@ def read(path: Path, request: Request) -> Events:
     Raises:
         EventFormatError: anything that isn't a dict of four integer columns, hostile pickles included.
     """
-    if path.stat().st_size > _MAX_BYTES:
-        raise EventFormatError(f"{path.stat().st_size:,} bytes are too many for this format; convert it to DSEC h5")
+    size = path.stat().st_size
+    if size > min(_MAX_BYTES, _SHARE * _memory()):
+        raise EventFormatError(f"{size:,} bytes are more than fit in memory; convert it to DSEC h5")
     with path.open("rb") as file:
         _check_header(file)
         columns = read_pickled_dict(file)
     return request.cut(events_from_columns(columns, request.sensor or _own_sensor(columns)))
+
+
+def _memory() -> float:
+    """Bytes that this process may take."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return float("inf") if limit == resource.RLIM_INFINITY else limit
 
 
 def write(file: BinaryIO, events: Events) -> None:
