@@ -132,8 +132,6 @@ def serve(
     settings = load_settings(CloudSettings, "cloud", file=config, environment=os.environ, flags=flags)
     set_up(settings.log_format, verbose=verbose)
     need(CLOUD, "eventspec-cloud")
-    # the engine is a process of its own, started while gRPC runs; it inherits nothing of it
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     import uvloop
 
     from cloud.daemon import serve as run

@@ -37,7 +37,7 @@ def examine(settings: CloudSettings) -> Iterator[Check]:
             ("machine", machine),
             ("open files", partial(open_files, settings.connections)),
             ("torch", partial(torch_build, settings)),
-            ("target", partial(model_folder, "target", folder, _TARGETS, settings)),
+            ("target", partial(model_folder, "target", folder, _TARGETS, settings, _read)),
             ("tokenizer", partial(tokenizer, "tokenizer", folder)),
             ("sessions", partial(_sessions, settings, folder)),
             ("adapter", partial(_adapter, settings)),
@@ -49,6 +49,12 @@ def examine(settings: CloudSettings) -> Iterator[Check]:
             ("access", partial(open_to_strangers, settings.listen, settings.tokens, settings.tls_ca)),
         ]
     )
+
+
+def _read(folder: Path) -> object:
+    from common.video_llava import read_target_config
+
+    return read_target_config(folder)
 
 
 def _sessions(settings: CloudSettings, folder: Path) -> Iterator[Check]:

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,8 +93,16 @@ def torch_build(settings: ModelSettings) -> Iterator[Check]:
             )
 
 
-def model_folder(name: str, folder: Path, architectures: Sequence[str], settings: ModelSettings) -> Iterator[Check]:
+def model_folder(
+    name: str,
+    folder: Path,
+    architectures: Sequence[str],
+    settings: ModelSettings,
+    read: Callable[[Path], object] = read_config,
+) -> Iterator[Check]:
     """A checkpoint: its files, its kind, whether its weights are whole, and whether they fit into memory.
+
+    `read` takes its configuration in as the daemon will, and raises ModelError.
 
     Raises:
         ModelError: a file is missing, can't be read, is truncated or holds something else.
@@ -107,6 +115,7 @@ def model_folder(name: str, folder: Path, architectures: Sequence[str], settings
         shown = ", ".join(kinds)[:80]
         yield failure(name, f"{folder} is a {shown}", f"it must be a {' or '.join(architectures)}")
         return
+    read(folder)
     files = look_at_weights(folder)
     size = sum(file.stat().st_size for file in files)
     found = f"{folder.resolve().name}: {len(files)} files of weights, {size / _GIB:.2f} GiB"

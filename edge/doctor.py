@@ -60,7 +60,7 @@ def examine(settings: EdgeSettings) -> Iterator[Check]:
             ("machine", machine),
             ("open files", open_files),
             ("torch", partial(torch_build, settings)),
-            ("drafter", partial(model_folder, "drafter", folder, _DRAFTERS, settings)),
+            ("drafter", partial(model_folder, "drafter", folder, _DRAFTERS, settings, _read_drafter)),
             ("tokenizer", partial(tokenizer, "tokenizer", folder)),
             ("vision model", partial(_vision_model, settings)),
             ("target's tokenizer", partial(_target_tokenizer, settings.target_tokenizer)),
@@ -90,9 +90,18 @@ def _adapter(settings: EdgeSettings) -> Iterator[Check]:
         yield ok("adapter", f"{settings.adapter} ({type(loaded.adapter).__name__}), --draft-form {settings.draft_form}")
 
 
+def _read_drafter(folder: Path) -> object:
+    from edge.eventgpt.loading import read_drafter_config
+
+    return read_drafter_config(folder)
+
+
 def _vision_model(settings: EdgeSettings) -> Iterator[Check]:
     if settings.vision_model:
-        yield from model_folder("vision model", Path(settings.vision_model), _TARGETS, settings)
+        from common.video_llava import read_target_config
+
+        folder = Path(settings.vision_model)
+        yield from model_folder("vision model", folder, _TARGETS, settings, read_target_config)
 
 
 def _target_tokenizer(folder: str) -> Iterator[Check]:

@@ -37,14 +37,31 @@ _CLIP_HEAD_SIZE = 64  # of every CLIP vision tower that OpenAI published
 _CLIP_WIDTHS = (768, 1024)
 
 
+def read_drafter_config(folder: Path) -> EventGPTConfig:
+    """The configuration of the EventGPT in `folder`, as far as it stands in `config.json`.
+
+    Raises:
+        ModelError: the folder holds no such model, or its config.json makes no sense.
+    """
+    values = _values_of(folder)
+    if values.get("model_type") == MODEL_TYPE:
+        return EventGPTConfig.from_dict(values)
+    return config_from_original({**values, "vision_config": tower_config(values, folder)})
+
+
+def _values_of(folder: Path) -> dict[str, Any]:
+    values = read_config(folder)
+    if values.get("model_type") == "video_llava":
+        raise ModelError(f"{folder} is a Video-LLaVA, the cloud's target: the edge needs an EventGPT folder")
+    return values
+
+
 def load_eventgpt(
     folder: Path, *, dtype: torch.dtype | str, quantization: str | None, device: str | torch.device
 ) -> EventGPT:
     """Read the checkpoint in `folder`; see `EventGPT.from_pretrained`."""
     dtype, device, quantization = as_dtype(dtype), as_device(device), check_quantization(quantization)
-    values = read_config(folder)
-    if values.get("model_type") == "video_llava":
-        raise ModelError(f"{folder} is a Video-LLaVA, the cloud's target: the edge needs an EventGPT folder")
+    values = _values_of(folder)
     own = values.get("model_type") == MODEL_TYPE
     if own:
         config = EventGPTConfig.from_dict(values)
