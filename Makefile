@@ -8,7 +8,7 @@ INSTALL = $(PIP_INSTALL) --require-hashes --no-deps -r locks/build.txt -r locks/
 	&& $(PIP_INSTALL) -c constraints.txt torch && $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 SOURCES := common edge cloud training benchmarks tests docker
 
-.PHONY: help demo test test-docker test-floors check format proto fuzz lock sbom audit clean
+.PHONY: help demo test test-all test-docker test-floors check format proto fuzz lock sbom audit clean
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,6 +31,12 @@ demo: $(VENV)/.runtime ## Start an edge and a cloud on this machine and ask abou
 
 test: $(VENV)/.dev ## Run the whole suite.
 	$(BIN)/python -m pytest
+
+test-all: test ## The whole suite and what takes long: hostile clients, faults, fuzzing; images where there is Docker.
+	$(BIN)/eventspec-bench hostile
+	$(BIN)/eventspec-bench faults
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),120) --keep artifacts/fuzz
+	@if docker info >/dev/null 2>&1; then $(MAKE) test-docker; else echo "no Docker engine here: the images weren't tested"; fi
 
 test-docker: $(VENV)/.dev ## Build the images, measure over three links in docker compose; needs a Docker engine.
 	EVENTSPEC_TEST_DOCKER=1 $(BIN)/python -m pytest tests/docker

@@ -1,11 +1,13 @@
-"""What hostile clients do to a cloud. Each is a loop of one misdeed after another; counts what it heard."""
+"""What hostile clients do with messages. Each is a loop of one misdeed after another; counts what it heard."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -28,12 +30,20 @@ _HEAR_S = 2.0  # how long an attacker waits for an answer to its misdeed
 
 @dataclass
 class Attack:
-    """One attacker: its connection, what it may show, its dice, its counts."""
+    """One attacker: where it strikes, what it may show and knows, its dice, its counts.
+
+    `tokenizer_hash`, `vision_fingerprint` and `features_shape` are the target's, `folder` has odd files, `video` is a
+    clip that is as it should be.
+    """
 
     address: str
     token: str
-    tokenizer_hash: str
     seed: int
+    tokenizer_hash: str = ""
+    vision_fingerprint: str = ""
+    features_shape: tuple[int, int] = (1, 1)
+    folder: str = ""
+    video: str = ""
     heard: Counter[str] = field(default_factory=Counter)
     stop: bool = False
 
@@ -69,6 +79,14 @@ class Attack:
         """A stream."""
         return self.channel.stream_stream(f"/{codec.SERVICE}/{method}")(metadata=self.metadata)
 
+    async def say(self, call: grpc.aio.StreamStreamCall[bytes, bytes], messages: Iterable[bytes]) -> None:
+        """Send all that is let through, then hear."""
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            for message in messages:
+                await call.write(message)
+            await call.done_writing()
+        await self.hear(call)
+
     async def hear(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
         """Take the answer in: a failure message, a status, or silence."""
         try:
@@ -91,19 +109,14 @@ async def fuzz(attack: Attack) -> None:
     call = attack.call("Speculate")
     if attack.chance.random() < 0.5:
         await call.write(attack.opening())
-    for _ in range(attack.chance.randint(1, 6)):
-        await call.write(mutated(attack.chance.choice(good), attack.chance, good))
-    await call.done_writing()
-    await attack.hear(call)
+    bad = [mutated(attack.chance.choice(good), attack.chance, good) for _ in range(attack.chance.randint(1, 6))]
+    await attack.say(call, bad)
 
 
 async def flood(attack: Attack) -> None:
     """Drafts as fast as they go, with no regard to what comes back."""
     call = attack.call("Speculate")
-    await call.write(attack.opening())
-    for number in range(1, 2_000):
-        await call.write(attack.draft(number))
-    await attack.hear(call)
+    await attack.say(call, itertools.chain([attack.opening()], map(attack.draft, range(1, 2_000))))
 
 
 async def read_slowly(attack: Attack) -> None:
@@ -121,15 +134,13 @@ async def bomb(attack: Attack) -> None:
     """Videos that are too large, too many packets, or not what they say."""
     header = VideoHeader("h264", b"", 4_096, 4_096, 20_000, 1, 30, ahead=True)
     kind = attack.chance.randrange(3)
-    call = attack.call("StreamVideo")
-    await call.write(codec.encode_video_header(attack.session_id, header))
+    messages = [codec.encode_video_header(attack.session_id, header)]
     if kind == 0:
-        await call.write(b"\x1a\x00" * (1 << 20))
+        messages.append(b"\x1a\x00" * (1 << 20))
     for index in range(200 if kind == 1 else 5):
         noise = attack.chance.randbytes(20_000)
-        await call.write(codec.encode_video_packets([VideoPacket(index, index, index, index == 0, noise)]))
-    await call.done_writing()
-    await attack.hear(call)
+        messages.append(codec.encode_video_packets([VideoPacket(index, index, index, index == 0, noise)]))
+    await attack.say(attack.call("StreamVideo"), messages)
 
 
 async def untimely(attack: Attack) -> None:
@@ -141,7 +152,7 @@ async def untimely(attack: Attack) -> None:
     base = attack.chance.choice([(1, 1), (2**32 - 1, 1), (1, 1_000_000), (1, 10)])
     header = VideoHeader("mjpeg", b"", SIDE, SIDE, 8, *base, ahead=ahead)
     first = attack.chance.choice([10**13, -(10**13), 2**62, 2**63 - 8])
-    packets = [VideoPacket(n, first + n, first + n, True, _jpeg()) for n in range(8)]
+    packets = [VideoPacket(n, first + n, first + n, True, jpeg()) for n in range(8)]
     await video.write(codec.encode_video_header(attack.session_id if ahead else session_id, header, packets))
     await video.done_writing()
     await attack.hear(video)
@@ -149,7 +160,8 @@ async def untimely(attack: Attack) -> None:
 
 
 @cache
-def _jpeg() -> bytes:
+def jpeg() -> bytes:
+    """A small black picture."""
     import av
     import numpy as np
 
@@ -180,22 +192,12 @@ async def strange(attack: Attack) -> None:
     await attack.hear(attack.call(attack.chance.choice(["Speculate", "StreamVideo"])))
 
 
-INSIDERS: dict[str, Callable[[Attack], Awaitable[None]]] = {
-    "fuzz": fuzz,
-    "flood": flood,
-    "slow": read_slowly,
-    "bomb": bomb,
-    "untimely": untimely,
-}
-STRANGERS: dict[str, Callable[[Attack], Awaitable[None]]] = {"strange": strange, "fuzz": fuzz, "knock": knock}
-
-
 async def run(attack: Attack, misdeed: Callable[[Attack], Awaitable[None]]) -> None:
     """One misdeed after another, with a breath in between, until told to stop."""
     while not attack.stop:
         try:
             await misdeed(attack)
-        except (grpc.RpcError, OSError, asyncio.InvalidStateError) as error:
+        except (grpc.RpcError, OSError, asyncio.InvalidStateError, ExceptionGroup) as error:
             code = error.code().name if isinstance(error, grpc.aio.AioRpcError) else type(error).__name__
             attack.heard[f"status {code}"] += 1
         attack.heard["misdeeds"] += 1

@@ -20,10 +20,11 @@ def hostile(
     nice: Annotated[int, typer.Option(min=0, max=19, help="Of the hostile ones, who have machines of their own.")] = 19,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Fuzzed messages, floods, slow readers, video bombs and strangers at a cloud, beside honest edges.
+    """Damaged messages, floods, odd videos and files, slow readers, crowds and strangers, beside honest edges.
 
-    Status 0 only if all honest answers are identical to those without, and their 95th percentile is at most 1.5 times
-    as long. Half of the hostile clients share one valid token, the others have none.
+    Status 0 only if all honest answers are identical to those without, their 95th percentile is at most 1.5 times as
+    long, no process was lost, and none has more than a tenth more memory afterwards. Half of the hostile clients share
+    three valid tokens, the others have none, or ask an honest edge about odd files.
     """
     from benchmarks.hostile.measuring import Setting, measure
 
@@ -42,6 +43,12 @@ def _page(result: Result) -> str:
         f"alone:   p50 {values['alone_p50_ms']:6.0f} ms, p95 {values['alone_p95_ms']:6.0f} ms",
         f"beside:  p50 {values['beside_p50_ms']:6.0f} ms, p95 {values['beside_p95_ms']:6.0f} ms",
         f"ratio of the p95: {result.ratio:.2f}; at most 1.5 (medians, turn by turn: {turns})",
+        *(
+            f"{one.name}: {one.before_mb:.0f} MB before, {one.after_mb:.0f} MB after"
+            f"{'' if one.same else ', ANOTHER PROCESS'}{'' if one.good else ': NOT AS IT WAS'}"
+            for one in result.standing
+        ),
+        f"values of other files told: {result.secrets}",
         f"hostile: {values['misdeeds']:,} misdeeds",
     ]
     for kind, counts in sorted(result.heard.items()):

@@ -20,16 +20,22 @@ import grpc
 
 from benchmarks.asking import ask_clip
 from benchmarks.clips import ClipQuestion, load_questions, spread
+from benchmarks.hostile.kinds import THIEVES
+from benchmarks.hostile.odd_files import write_files
+from benchmarks.hostile.standing import Stood, looked_at, stood
 from benchmarks.paradigms.statistics import percentile
 from benchmarks.processes import DaemonProcess, start_cloud
 from common import codec
 from common.access import Scope, new_token, render_tokens
 from common.ask import Mode
 from common.errors import EventSpecError
+from common.shipped import shipped_target
 from common.watched_file import write_private
 
 _EDGE = (Scope.SPECULATE, Scope.VIDEO, Scope.INFO)
 _WARM_UP_S = 0.7  # that the attackers have before the honest ones begin
+_WARM_TURNS = 2
+_SHORT_LEASES = "[cloud]\nresume_ttl_s = 10.0\nclip_ttl_s = 10.0\n"  # so that memory is back in a moment
 _QUIET_S = 0.3  # that the cloud has after them
 
 
@@ -38,7 +44,7 @@ class Setting:
     """What is measured.
 
     Attributes:
-        hostile: attackers; half of them share one token of the cloud's, half have none.
+        hostile: attackers; half of them share three tokens of the cloud's, half have none.
         honest: edges, each with a token of its own, each with one asker.
         questions: of each asker, in each turn.
         turns: alone and beside the attackers, in alternation: short ones, so that whatever else this machine does meets
@@ -73,6 +79,7 @@ class Result:
     failed: int
     fallbacks: int
     heard: dict[str, dict[str, int]]
+    standing: tuple[Stood, ...]
     works_afterwards: bool
 
     @property
@@ -83,8 +90,13 @@ class Result:
     @property
     def good(self) -> bool:
         """Whether the bars are kept."""
-        all_well = self.different == self.failed == self.fallbacks == 0 and self.works_afterwards
-        return all_well and self.ratio <= 1.5
+        answered = self.different == self.failed == self.fallbacks == 0 and self.works_afterwards
+        return answered and not self.secrets and all(one.good for one in self.standing) and self.ratio <= 1.5
+
+    @property
+    def secrets(self) -> int:
+        """Values of other files that somebody was told."""
+        return sum(counts.get("secrets told", 0) for counts in self.heard.values())
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -102,6 +114,8 @@ class Result:
             "fallbacks": self.fallbacks,
             "misdeeds": sum(counts.get("misdeeds", 0) for counts in self.heard.values()),
             "heard": self.heard,
+            "secrets": self.secrets,
+            "standing": [one.as_dict() for one in self.standing],
             "works_afterwards": self.works_afterwards,
             "good": self.good,
         }
@@ -145,7 +159,9 @@ def measure(setting: Setting) -> Result:
     with tempfile.TemporaryDirectory(prefix="eventspec-hostile-") as name, ExitStack() as stack:
         folder = Path(name)
         tokens = _tokens(folder, setting.honest)
+        (folder / "cloud.toml").write_text(_SHORT_LEASES)
         limits = ["--sessions", str(setting.sessions), "--sessions-per-client", str(setting.sessions_per_client)]
+        limits += ["--config", str(folder / "cloud.toml")]
         cloud = start_cloud("--threads", "1", "--tokens", str(folder / "tokens.toml"), *limits)
         stack.callback(cloud.stop)
         cloud.wait_ready(120)
@@ -154,8 +170,14 @@ def measure(setting: Setting) -> Result:
             stack.callback(edge.stop)
         for edge in edges:
             edge.wait_ready(120)
-        with _attackers(cloud.address, tokens, setting) as attackers:
-            _ask_all(edges, clips, setting, books, 0)  # warm
+        files = folder / "files"
+        files.mkdir()
+        write_files(files)
+        addresses = [edge.address for edge in edges]
+        with _attackers(cloud.address, addresses, tokens, files, clips[0], setting) as attackers:
+            for turn in range(_WARM_TURNS):
+                _ask_all(edges, clips, setting, books, turn)
+            before = looked_at(cloud, edges)
             for turn in range(setting.turns):
                 _rest(attackers)
                 now_alone = _ask_all(edges, clips, setting, books, turn)
@@ -166,9 +188,10 @@ def measure(setting: Setting) -> Result:
                 beside += now_beside
                 ratios.append(percentile(now_beside, 0.5) / percentile(now_alone, 0.5))  # type: ignore[operator]
             heard = _stopped(attackers)
-        before = books.failed
+        failed = books.failed
         _ask_all(edges[:1], clips[:2], setting, books, 0)
-        works = books.failed == before
+        works = books.failed == failed
+        standing = stood(before, cloud, edges)
     return Result(
         setting,
         tuple(alone),
@@ -178,21 +201,21 @@ def measure(setting: Setting) -> Result:
         books.failed,
         books.fallbacks,
         heard,
+        standing,
         works_afterwards=works,
     )
 
 
-def _tokens(folder: Path, honest: int) -> str:
-    """Token files of the edges; returns the token that the hostile insiders share."""
+def _tokens(folder: Path, honest: int) -> list[str]:
+    """Token files of the edges; returns the tokens that hostile insiders have stolen."""
     entries = []
     for number in range(honest):
         token, entry = new_token(f"edge-{number}", _EDGE)
         write_private(folder / f"edge-{number}", token)
         entries.append(entry)
-    token, entry = new_token("insider", _EDGE)
-    write_private(folder / "insider", token)
-    write_private(folder / "tokens.toml", render_tokens([*entries, entry]))
-    return token
+    stolen = [new_token(f"stolen-{number}", _EDGE) for number in range(len(THIEVES))]
+    write_private(folder / "tokens.toml", render_tokens([*entries, *(entry for _, entry in stolen)]))
+    return [token for token, _ in stolen]
 
 
 def _edge(cloud: str, token: Path) -> DaemonProcess:
@@ -224,18 +247,35 @@ def _ask_all(
         return [one for took in pool.map(ask, range(len(edges))) for one in took]
 
 
-@contextmanager
-def _attackers(address: str, token: str, setting: Setting) -> Iterator[subprocess.Popen[str]]:
-    """The attackers at work."""
+def _facts(address: str, token: str, files: Path, clip: ClipQuestion) -> dict[str, Any]:
+    """What attackers know of the target, and of files that they name; as `benchmarks.hostile.attackers.Attack`."""
     with grpc.insecure_channel(address) as channel:
         metadata = (("authorization", f"Bearer {token}"),)
-        info = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")(codec.encode_info_request(), metadata=metadata)
+        reply = channel.unary_unary(f"/{codec.SERVICE}/GetInfo")(codec.encode_info_request(), metadata=metadata)
+    info = codec.decode_info(reply)
+    vision = json.loads((shipped_target() / "config.json").read_text())["vision_config"]
+    tokens = (vision["image_size"] // vision["patch_size"]) ** 2 + 1
+    return {
+        "tokenizer_hash": info.tokenizer_hash,
+        "vision_fingerprint": info.vision_fingerprint,
+        "features_shape": (tokens, info.hidden_size),
+        "folder": str(files),
+        "video": str(clip.video.resolve()),
+    }
+
+
+@contextmanager
+def _attackers(
+    address: str, edges: list[str], tokens: list[str], files: Path, clip: ClipQuestion, setting: Setting
+) -> Iterator[subprocess.Popen[str]]:
+    """The attackers at work."""
     settings = {
         "count": setting.hostile,
-        "token": token,
-        "tokenizer_hash": codec.decode_info(info).tokenizer_hash,
+        "tokens": tokens,
         "seed": setting.seed,
         "nice": setting.nice,
+        "edges": edges,
+        "facts": _facts(address, tokens[0], files, clip),
     }
     command = [sys.executable, "-P", "-m", "benchmarks.hostile.attacking", address, json.dumps(settings)]
     process = subprocess.Popen(
