@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.clips import ClipQuestion
+from benchmarks.clips import ClipQuestion, load_questions, spread
 from benchmarks.processes import DaemonProcess, wait_gone
 from common.errors import AuthenticationError
 from edge.asking import daemon_status
@@ -32,8 +32,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def few(clips: list[ClipQuestion]) -> list[ClipQuestion]:
-    return clips[:4]
+def few() -> list[ClipQuestion]:
+    return spread(load_questions(), 4)
 
 
 @pytest.fixture(scope="module")
