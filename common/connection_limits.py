@@ -22,7 +22,8 @@ class ConnectionLimits:
         strangers: of all hosts, at most: the rest is kept for known ones.
         strangers_per_host: of one host, at most.
         per_principal: known ones of one principal, at most.
-        silent_s: until a connection must have made a call; also the time between its calls, for a stranger.
+        silent_s: until a connection must have made a call.
+        pause_s: between a stranger's calls: who checks a daemon's health does it once a minute, if not more often.
         stranger_age_s: until a stranger has to connect anew.
         settling_s: a connection that is younger isn't one too many of its host: its first call is on its way.
         refusals: calls that were refused on a connection, with none let in between, after which it goes.
@@ -34,6 +35,7 @@ class ConnectionLimits:
     strangers_per_host: int = 128
     per_principal: int = 256
     silent_s: float = 15.0
+    pause_s: float = 120.0
     stranger_age_s: float = 3_600.0
     settling_s: float = 1.0
     refusals: int = 64
@@ -136,8 +138,10 @@ def _strangers_excess(
 
 
 def _overdue(connection: Connection, limits: ConnectionLimits, now: float) -> bool:
-    quiet_since = connection.since if connection.used is None else connection.used
-    silent = not connection.running and now - quiet_since > limits.silent_s
+    if connection.used is None:
+        silent = now - connection.since > limits.silent_s
+    else:
+        silent = not connection.running and now - connection.used > limits.pause_s
     return silent or now - connection.since > limits.stranger_age_s or connection.refused > limits.refusals
 
 

@@ -18,7 +18,9 @@ from cloud.turns import FairTurns
 from common import codec
 from common.access import Scope
 from common.errors import CapacityError
+from common.live import LiveWindow
 from common.types import Draft, Failure, FailureCode, Opened
+from common.video import LEAST_PIECE, VideoHeader, VideoPacket
 from edge.video import Clip
 from tests.cloud.test_security import EDGE, Tokens, peers, tokens
 from tests.cloud.test_service import TRUTH, clip, opening, serving, whole
@@ -192,6 +194,23 @@ async def test_a_message_of_nothing_but_packets(monkeypatch: pytest.MonkeyPatch,
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert "too many parts" in said
         assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_a_live_stream_comes_as_fast_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no length that could be bounded: its bytes a second are, and its packets and pieces cost bytes too."""
+    live = VideoHeader("h264", b"", 64, 48, 0, 1, 1_000_000, ahead=True, acknowledge=True, live=LiveWindow(100_000, 8))
+    piece = VideoPacket(0, 0, 0, True, bytes(LEAST_PIECE), continued=True)
+    async with serving(monkeypatch, live_bytes_per_s=50_000) as served:
+        call = served.channel.stream_stream(f"/{codec.SERVICE}/StreamVideo")()
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(30):
+            await call.write(codec.encode_video_header("clip-0000", live))
+            await call.read()
+            for _ in range(4):  # 51 KB of bytes each, and 26 KB of pieces; four seconds' worth may come at once
+                await call.write(codec.encode_video_packets([piece] * 100))
+                await call.read()
+        assert asyncio.get_running_loop().time() - began > 1.5
+        call.cancel()
 
 
 async def test_video_comes_as_fast_as_it_may(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:

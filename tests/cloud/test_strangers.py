@@ -132,6 +132,29 @@ async def test_strangers_that_only_stay_connected_with_tls(tmp_path: Path, certs
         await until(lambda: descriptors() <= before + 2)
 
 
+async def test_a_unix_socket_is_the_file_systems_to_guard(tmp_path: Path) -> None:
+    limits = replace(LIMITS, silent_s=0.5)
+    async with serving(tmp_path, limits, f"unix:{tmp_path}/socket") as served, served.channel() as quiet:
+        checking = health_pb2_grpc.HealthStub(quiet)
+        for _ in range(3):
+            assert (await checking.Check(health_pb2.HealthCheckRequest())).status == SERVING
+            await asyncio.sleep(0.8)
+        assert quiet.get_state() is grpc.ChannelConnectivity.READY
+        assert await served.works()
+
+
+async def test_an_orchestrators_connection_stays_while_it_checks(tmp_path: Path) -> None:
+    limits = replace(LIMITS, silent_s=0.5, pause_s=1.0)
+    async with serving(tmp_path, limits) as served, served.channel() as orchestrator:
+        checking = health_pb2_grpc.HealthStub(orchestrator)
+        for _ in range(6):
+            assert (await checking.Check(health_pb2.HealthCheckRequest(service="readiness"))).status == SERVING
+            assert orchestrator.get_state() is grpc.ChannelConnectivity.READY
+            await asyncio.sleep(0.4)
+        await until(lambda: orchestrator.get_state() is not grpc.ChannelConnectivity.READY)
+        assert (await checking.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)).status == SERVING
+
+
 async def test_silent_strangers_go_and_idle_edges_stay(tmp_path: Path) -> None:
     limits = replace(LIMITS, silent_s=1.0)
     async with serving(tmp_path, limits) as served, served.channel() as edge:

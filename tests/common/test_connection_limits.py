@@ -12,7 +12,14 @@ from common.connection_limits import Connection, ConnectionLimits, excess
 
 NOW = 1_000.0
 LIMITS = ConnectionLimits(
-    total=12, strangers=8, strangers_per_host=3, per_principal=4, silent_s=15, stranger_age_s=600, settling_s=1
+    total=12,
+    strangers=8,
+    strangers_per_host=3,
+    per_principal=4,
+    silent_s=5,
+    pause_s=15,
+    stranger_age_s=600,
+    settling_s=1,
 )
 
 
@@ -35,6 +42,7 @@ def left(all_of: list[Connection]) -> list[Connection]:
     return [connection for connection in all_of if connection.peer not in gone]
 
 
+@laws
 @given(connections())
 def test_what_stays_keeps_to_every_limit(found: list[Connection]) -> None:
     staying = left(found)
@@ -47,16 +55,19 @@ def test_what_stays_keeps_to_every_limit(found: list[Connection]) -> None:
     assert max(Counter(c.principal for c in known).values(), default=0) <= LIMITS.per_principal
     settled = Counter(c.peer[0] for c in strangers if NOW - c.since >= LIMITS.settling_s)
     assert max(settled.values(), default=0) <= LIMITS.strangers_per_host
-    assert all(c.running or NOW - (c.used or c.since) <= LIMITS.silent_s for c in strangers)
+    assert all(NOW - c.since <= LIMITS.silent_s for c in strangers if c.used is None)
+    assert all(c.running or NOW - c.used <= LIMITS.pause_s for c in strangers if c.used is not None)
     assert all(c.refused <= LIMITS.refusals and NOW - c.since <= LIMITS.stranger_age_s for c in strangers)
 
 
+@laws
 @given(connections())
 def test_what_stays_may_stay(found: list[Connection]) -> None:
     staying = left(found)
     assert excess(staying, LIMITS, NOW) == []
 
 
+@laws
 @given(connections(), connections())
 def test_strangers_cost_no_known_connection(found: list[Connection], strangers: list[Connection]) -> None:
     known = [c for c in found if c.principal]
@@ -64,6 +75,7 @@ def test_strangers_cost_no_known_connection(found: list[Connection], strangers: 
     assert [c for c in left(known + crowd) if c.principal] == left(known)
 
 
+@laws
 @given(connections())
 def test_another_principals_number_costs_nobody_within_an_even_share(found: list[Connection]) -> None:
     known = [c for c in found if c.principal and c.refused <= LIMITS.refusals]
@@ -73,6 +85,7 @@ def test_another_principals_number_costs_nobody_within_an_even_share(found: list
     assert all(staying[name] == count for name, count in counts.items() if count <= min(share, LIMITS.per_principal))
 
 
+@laws
 @given(connections())
 def test_connections_with_calls_go_last(found: list[Connection]) -> None:
     known = [c for c in found if c.principal and c.refused <= LIMITS.refusals]
@@ -81,6 +94,7 @@ def test_connections_with_calls_go_last(found: list[Connection]) -> None:
         assert all(c.running for c in known if c.principal == principal and c not in gone)
 
 
+@laws
 @given(connections(), st.integers(0, 3))
 def test_there_is_room_for_newcomers_of_any_host(found: list[Connection], count: int) -> None:
     """Even where known ones fill everything, and other strangers do what they like."""
@@ -89,6 +103,7 @@ def test_there_is_room_for_newcomers_of_any_host(found: list[Connection], count:
     assert set(map(id, newest)) <= set(map(id, left(settled + newest)))
 
 
+@laws
 @given(connections())
 def test_those_that_are_closing_dont_count(found: list[Connection]) -> None:
     for connection in excess(found, LIMITS, NOW):
