@@ -25,6 +25,7 @@ def call(first: bytes = b"first", path: str = PATH) -> tuple[Caller, Callee]:
     return caller, callee
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=6))
 def test_what_is_sealed_comes_back(bodies: list[bytes]) -> None:
     caller, callee = Caller(PATH), Callee(PATH)
@@ -32,7 +33,7 @@ def test_what_is_sealed_comes_back(bodies: list[bytes]) -> None:
     assert [caller.open(callee.seal(body)) for body in bodies] == bodies
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60), st.integers(0), st.binary(min_size=1, max_size=4))
 def test_any_damage_of_up_to_32_bits_is_noticed(data: bytes, where: int, noise: bytes) -> None:
     caller, callee = call()
@@ -48,6 +49,7 @@ def test_any_damage_of_up_to_32_bits_is_noticed(data: bytes, where: int, noise: 
             caller.open(bytes(sealed))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(1, 60))
 def test_a_message_cut_short_is_noticed(data: bytes, cut: int) -> None:
     caller, callee = call()
@@ -86,6 +88,7 @@ def test_who_doesnt_seal_is_understood() -> None:
     assert callee.seal(b"reply") == b"reply"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_a_question_that_looks_like_a_checksum_by_chance_is_no_damage(text: str) -> None:
     message = codec.encode_edge_message(Open("session-0", "question", clip=f"{text}}}abcd"))
