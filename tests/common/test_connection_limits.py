@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.connection_limits import Connection, ConnectionLimits, excess
@@ -21,6 +21,7 @@ LIMITS = ConnectionLimits(
     stranger_age_s=600,
     settling_s=1,
 )
+laws = settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
