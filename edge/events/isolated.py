@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from common.child_pool import ChildPool
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _BYTES_AN_EVENT = 13
 _ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::"}  # HDF5 loads no filters from files that a recording could name
-TOOL_LIMITS = Limits(memory_bytes=4 << 30, cpu_s=120, wall_s=180.0, reply_bytes=HEADER.size + MAX_EVENTS * 13)
+TOOL_LIMITS = Limits(memory_bytes=4 << 30, cpu_s=120, wall_s=180.0)
 DAEMON_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=30, wall_s=30.0)
 DAEMON_EVENTS = 20_000_000  # in a window, for a daemon that does other things besides
 
@@ -48,10 +48,9 @@ class EventReader:
     ) -> None:
         self._allowed = allowed
         self._max_events = max_events
-        limits = Limits(**asdict(limits) | {"reply_bytes": HEADER.size + max_events * _BYTES_AN_EVENT})
         self.pool = ChildPool(
             "edge.events.isolated_child:make",
-            limits,
+            replace(limits, reply_bytes=HEADER.size + max_events * _BYTES_AN_EVENT),
             error=EventFormatError,
             places=places,
             environment=_ENVIRONMENT,

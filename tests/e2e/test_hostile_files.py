@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks.clips import ClipQuestion
 from benchmarks.processes import Pair
-from common.ask import AskRequest, Mode
+from common.ask import AskRequest, Mode, WatchRequest
 from common.errors import EventSpecError, InputError
-from edge.asking import ask_daemon
+from edge.asking import ask_daemon, watch_daemon
 from tests.e2e.pairs import ask
 from tests.edge.events.made import made_events
 from tests.edge.events.test_dsec import write
@@ -50,6 +50,7 @@ def refused(pair: Pair, request: AskRequest) -> str:
     return str(caught.value)
 
 
+@pytest.mark.timeout(300)  # the first of its session starts the pair
 def test_hostile_files_beside_honest_questions(pair: Pair, clips: list[ClipQuestion], tmp_path: Path) -> None:
     clip, pid = clips[0], pair.edge.process.pid
     undisturbed = ask(pair.edge.address, clip)
@@ -73,3 +74,34 @@ def test_hostile_files_beside_honest_questions(pair: Pair, clips: list[ClipQuest
         assert all(refused(pair, question) for question in questions[:2])
     assert ask(pair.edge.address, clip).token_ids == undisturbed.token_ids
     assert resident(pid) < before * 1.1
+
+
+def test_live_pipes_without_a_writer_take_nobodys_place(pair: Pair, clips: list[ClipQuestion], tmp_path: Path) -> None:
+    """They may be watched, by threads of their own."""
+    pipes = [tmp_path / f"pipe{index}" for index in range(8)]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+
+    def watch(pipe: Path) -> str:
+        with pytest.raises(InputError) as caught:
+            list(watch_daemon(pair.edge.address, WatchRequest(str(pipe), live=True)))
+        return str(caught.value)
+
+    with ThreadPoolExecutor(len(pipes)) as watchers:
+        watching = [watchers.submit(watch, pipe) for pipe in pipes]
+        writers = [written_to(pipe) for pipe in pipes]  # each has its reader, and says nothing
+        assert ask(pair.edge.address, clips[0]).values["mode"] == "stream_to_cloud"
+        assert not any(one.done() for one in watching)
+        for writer in writers:
+            os.close(writer)
+        assert all("can't watch" in one.result() for one in watching)
+
+
+def written_to(pipe: Path) -> int:
+    """The writing end of a pipe, once somebody reads it."""
+    for _ in range(600):
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"nobody reads {pipe}")
