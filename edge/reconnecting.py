@@ -84,7 +84,7 @@ def waiting(
     """What a call yields, begun again for `wait_s` seconds where there is no daemon yet; `tell` hears of it, once.
 
     Raises:
-        NoDaemonError: there was none in that time.
+        LostDaemonError: there was none in that time.
         EventSpecError: what the daemon says is wrong, or the call was lost once it had begun.
     """
     patience = Patience(wait_s, clock, sleep)
@@ -94,7 +94,7 @@ def waiting(
             for item in call():
                 began = True
                 yield item
-        except (NoDaemonError, NotReadyError) as error:
+        except (LostDaemonError, NotReadyError) as error:
             if began:
                 raise
             if text := patience.lost(error):

@@ -178,8 +178,8 @@ def test_a_watch_waits_for_its_daemon_and_isnt_begun_again() -> None:
     def watch() -> Iterator[int]:
         nonlocal calls
         calls += 1
-        if calls <= 3:
-            raise CLOSED if calls < 3 else LOADING
+        if calls <= 4:
+            raise (CLOSED, CLOSED, LOADING, LostDaemonError("reset while it was being started"))[calls - 1]
         yield 1
         raise CLOSED
 
@@ -188,4 +188,4 @@ def test_a_watch_waits_for_its_daemon_and_isnt_begun_again() -> None:
     assert told == ["no edge daemon answers at here; waiting for one, for 30 s at most"]
     with pytest.raises(NoDaemonError):
         next(states)
-    assert calls == 4
+    assert calls == 5
