@@ -32,9 +32,10 @@ demo: $(VENV)/.runtime ## Start an edge and a cloud on this machine and ask abou
 test: $(VENV)/.dev ## Run the whole suite.
 	$(BIN)/python -m pytest
 
-test-all: test ## The whole suite and what takes long: hostile clients, faults, fuzzing; images where there is Docker.
+test-all: test ## The whole suite and what takes long: hostile clients, faults, flips, fuzzing, images.
 	$(BIN)/eventspec-bench hostile
 	$(BIN)/eventspec-bench faults
+	$(BIN)/eventspec-bench flips
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),120) --keep artifacts/fuzz
 	@if docker info >/dev/null 2>&1; then $(MAKE) test-docker; else echo "no Docker engine here: the images weren't tested"; fi
 

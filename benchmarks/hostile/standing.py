@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.faults.victims import engine_of, family
 from benchmarks.processes import DaemonProcess, processes_left
+from benchmarks.soak.growth import read_usage
 
 _MAY_GROW = 0.1
 _SETTLES_S = 20.0
@@ -75,4 +76,6 @@ def _pss_mb(pid: int) -> float:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
+    except PermissionError:  # daemons close their memory to their own user; the resident set is there for all
+        return read_usage(pid).memory_mb
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0) / 1024
