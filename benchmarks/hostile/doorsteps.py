@@ -112,7 +112,12 @@ class _Flipping:
             writer.close()
 
         async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there, back = await asyncio.open_connection(host, port)
+            try:
+                there, back = await asyncio.open_connection(host, port)
+            except OSError:
+                self._attack.heard["not let in"] += 1
+                writer.close()
+                return
             await asyncio.gather(pump(reader, back, True), pump(there, writer, False), return_exceptions=True)
 
         return one

@@ -26,7 +26,7 @@ from tests.e2e.pairs import talkative
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MANY, LONG = 8, 64
+MANY, LONG = 8, 200  # tokens of 15 ms each: longer than the grace of a daemon that ends
 READY_S = 150.0
 _SCOPES = (Scope.SPECULATE, Scope.VIDEO, Scope.INFO)
 
@@ -87,7 +87,7 @@ def running(folder: Path) -> Iterator[Stage]:
     shown = [tokens.give(f"edge-{number}") for number in range(2)]
     arguments = ["--model", str(target), "--threads", "1", "--tokens", str(tokens.path), "--sessions", "20"]
     arguments += ["--sessions-per-client", "10", "--max-draft", "1", "--replay", str(folder / "paced.toml")]
-    arguments += ["--resume-ttl-s", "10"]
+    arguments += ["--resume-ttl-s", "10", "--grace-s", "0.5"]
     stage = Stage([], [], tokens, lambda number, listen: _edge(folder, drafter, shown, stage, number, listen))
     try:
         stage.clouds += [start_cloud(*arguments) for _ in range(2)]
