@@ -50,7 +50,7 @@ def test_a_bomb_is_refused_before_it_is_parsed(name: str) -> None:
     decode, data = BOMBS[name]
     assert len(data) >= SIZE // 2
     began = time.thread_time()
-    with pytest.raises(MessageError, match=r"too many parts|don't parse"):
+    with pytest.raises(MessageError, match=r"are taken|don't parse"):
         decode(data)
     assert time.thread_time() - began < 0.05
 
