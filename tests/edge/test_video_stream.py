@@ -32,7 +32,7 @@ async def stream_of(packets: Sequence[VideoPacket]) -> AsyncIterator[VideoPacket
 async def sent_as(link: PacedLink, packets: Sequence[VideoPacket], *, gather: bool) -> list[bytes]:
     """All messages; the cloud acknowledges each as it comes."""
     stream, found = VideoInFlight(), list[bytes]()
-    async for data in paced_messages("id", HEADER, stream_of(packets), link, stream, gather=gather):
+    async for data in paced_messages("session-1", HEADER, stream_of(packets), link, stream, gather=gather):
         found.append(data)
         assert link.pacer.in_flight <= max(link.pacer.window, len(data))
         link.acknowledged(stream, sum(map(len, found)))
@@ -47,7 +47,7 @@ def test_the_cloud_gets_every_packet_as_it_was(sizes: list[int], gather: bool, k
         joiner, came = PacketJoiner(1 << 20), list[VideoPacket]()
         for number, data in enumerate(await sent_as(link, packets, gather=gather)):
             name, header, items = codec.decode_video_message(data)
-            assert (name == "id") is (number == 0) is (header is not None)
+            assert (name == "session-1") is (number == 0) is (header is not None)
             assert header is None or (isinstance(header, VideoHeader) and header.acknowledge)
             came += joiner.join(tuple(item for item in items if isinstance(item, VideoPacket)))
         assert came == packets and not joiner.pending
@@ -70,7 +70,7 @@ async def test_a_large_packet_goes_out_in_pieces_once_the_cloud_is_known_to_take
 async def test_a_cloud_that_doesnt_acknowledge_gets_whole_packets() -> None:
     times = iter([number * 0.7 for number in range(1_000)])
     link, stream = PacedLink(lambda: next(times)), VideoInFlight()
-    messages = paced_messages("id", HEADER, stream_of(packets_of([100_000, 10])), link, stream, gather=False)
+    messages = paced_messages("session-1", HEADER, stream_of(packets_of([100_000, 10])), link, stream, gather=False)
     found = [codec.decode_video_message(data)[2] for data in [data async for data in messages]]
     assert [len(item.data) for items in found for item in items if isinstance(item, VideoPacket)] == [100_000, 10]
 
