@@ -42,7 +42,7 @@ class Limits:
     cpu_s: int = 60
     wall_s: float = 90.0
     reply_bytes: int = 64 * 2**20
-    kept_bytes: int = 512 * 2**20
+    kept_bytes: int = 64 << 20
     files: int = 64
 
 

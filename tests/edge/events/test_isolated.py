@@ -275,3 +275,18 @@ def test_sparse_recordings_take_no_memory_here(reader: EventReader, tmp_path: Pa
     sparse_npy(tmp_path / "some.npy", 15_000_000)  # as many as a daemon takes
     assert len(reader.load(tmp_path / "some.npy", Request(0, 50_000))) == 15_000_000
     assert resident() < before * 1.1
+
+
+def test_memory_is_back_after_a_large_recording(tmp_path: Path) -> None:
+    """A sparse file of 300 MB is read up to the limit of events; the child that did it isn't kept."""
+    path = tmp_path / "sparse.raw"
+    path.write_bytes(b"% evt 2.0\n% geometry 64x48\n% end\n")
+    os.truncate(path, 300_000_000)
+    reader = EventReader(max_events=5_000_000)
+    try:
+        with pytest.raises(EventFormatError, match="events are more than"):
+            reader.load(path, Request())
+        assert all(not child.holds_too_much() for child in reader.pool._waiting)
+        assert reader.pool.limits.kept_bytes <= 64 << 20
+    finally:
+        reader.close()
