@@ -67,7 +67,7 @@ class ChildPool:
             self._taken += 1
             child = self._waiting.pop() if self._waiting else None
         try:
-            if child is not None and child.alive:
+            if child is not None and child.connected:
                 return child
             if child is not None:
                 child.end()  # it died while it waited
@@ -77,7 +77,7 @@ class ChildPool:
             raise CapacityError(f"no process can be started to read it ({error.strerror}); try again later") from error
 
     def release(self, child: LimitedChild) -> None:
-        """Give a child back; one that failed is ended, and its place is free once it is gone."""
+        """Give a child back; returns at once. One that failed, or is used up, is ended; then its place is free."""
         if child.usable and not self._once and not child.holds_too_much():
             with self._changed:
                 keep = len(self._waiting) < self._kept
@@ -86,6 +86,11 @@ class ChildPool:
             if keep:
                 self._give_place()
                 return
+        child.forget()  # one that does nothing ends by itself now
+        threading.Thread(target=self._end, args=(child,), name="child-end", daemon=True).start()
+
+    def _end(self, child: LimitedChild) -> None:
+        """Off everybody's way: each step waits for the process that children are forked from."""
         if child.end():
             self._give_place()
         else:

@@ -71,6 +71,17 @@ class LimitedChild:
         self._gone = self._gone or self._template.gone(self.pid)
         return not self._gone
 
+    @property
+    def connected(self) -> bool:
+        """False if it ended while it waited; asks nobody."""
+        self._socket.setblocking(False)  # the next request sets its own patience
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def ask(self, *request: bytes | memoryview) -> memoryview:
         """Send a request, given in one or more pieces; the reply.
 

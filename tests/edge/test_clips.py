@@ -128,6 +128,10 @@ def test_a_child_that_hangs_costs_one_line(path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(clips, "_LIMITS", Limits(wall_s=4.0))
     reader = ClipReader()
     assert reader.open(path).header.frames == 30
+    for _ in range(200):
+        if len(reader.pool._waiting) == 2:
+            break
+        time.sleep(0.05)
     os.kill(reader.pool._waiting[-1].pid, signal.SIGSTOP)  # the next one's
     with pytest.raises(VideoFormatError, match=r"clip\.mp4: .*it took more than 4 s"):
         reader.open(path)
