@@ -45,27 +45,36 @@ class ClipChild:
                 clip = Clip(question["path"], header, _allowed(question))
                 self._recorded = (_sampled(clip, question) or clip).recorded()
                 return []
-            return _packed(self._batch())
+            return _packed(_next_batch(self._recorded))
         except InputError as error:
             raise VideoFormatError(str(error)) from error
         except OSError as error:
             raise VideoFormatError(f"can't be read ({error.strerror})") from error
 
-    def _batch(self) -> list[tuple[float, VideoPacket]]:
-        batch, size = [], 0
-        for taken_s, packet in self._recorded:
-            batch.append((taken_s, packet))
-            size += len(packet.data)
-            if size >= _BATCH_BYTES or len(batch) >= _BATCH_PACKETS:
-                break
-        return batch
+
+def _next_batch(recorded: Iterator[tuple[float, VideoPacket]]) -> list[tuple[float, VideoPacket]]:
+    batch, size = [], 0
+    for taken_s, packet in recorded:
+        batch.append((taken_s, packet))
+        size += len(packet.data)
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_PACKETS:
+            break
+    return batch
 
 
 def _looked_at(question: dict[str, Any]) -> Sequence[bytes]:
     clip = open_clip(question["path"], max_bytes=question["max_bytes"], allowed=_allowed(question))
     sampled = _sampled(clip, question)
     own = codec.encode_video_header("", clip.header)
-    return [len(own).to_bytes(4, "big"), own, codec.encode_video_header("", sampled.header) if sampled else own]
+    told = codec.encode_video_header("", sampled.header) if sampled else own
+    begin, whole = ([], False) if sampled else _begin(clip)  # what must be encoded first isn't waited for
+    return [bytes([whole]), len(own).to_bytes(4, "big"), own, len(told).to_bytes(4, "big"), told, *_packed(begin)]
+
+
+def _begin(clip: Clip) -> tuple[list[tuple[float, VideoPacket]], bool]:
+    """The first packets, and whether they are all."""
+    recorded = clip.recorded()
+    return _next_batch(recorded), next(recorded, None) is None
 
 
 def _sampled(clip: Clip, question: dict[str, Any]) -> SampledClip | None:

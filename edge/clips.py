@@ -63,15 +63,23 @@ class ClipReader:
         }
         with self.pool.borrow() as child:
             reply = _asked(child, name, {"do": "open", **question})
-        own, sent = (_header(part) for part in _two(reply))
-        return ReadClip(self, name, own, sent, question)
+        own, rest = _two(reply[1:])
+        told, packed = _two(memoryview(rest))
+        begin = tuple(_batch(memoryview(packed)))
+        return ReadClip(self, name, _header(own), _header(told), question, begin, whole=bytes(reply[:1]) == b"\x01")
 
     def read(self, clip: ReadClip) -> Generator[Batch, None, None]:
         """A clip's packets by the megabyte, with the moments at which their pictures were taken, in seconds."""
+        if known := list(clip.begin):
+            yield known
+        if clip.whole:
+            return
         with self.pool.borrow() as child:
             _asked(child, clip.name, {"do": "read", **clip.question}, codec.encode_video_header("", clip.source))
             while batch := _batch(_asked(child, clip.name, {"do": "next"})):
-                yield batch
+                fresh, known = batch[len(known) :], known[len(batch) :]
+                if fresh:
+                    yield fresh
 
     def warm_up(self) -> None:
         """Start a child ahead of the first clip; returns at once."""
@@ -84,13 +92,19 @@ class ClipReader:
 
 @dataclass(frozen=True, slots=True)
 class ReadClip:
-    """A clip that was looked at: as it is in its file (`source`), and as it goes up (`header`)."""
+    """A clip that was looked at: as it is in its file (`source`), and as it goes up (`header`).
+
+    `begin` are its first packets where they go up as they are (or all of them: `whole`), so that the first byte waits
+    for no second child.
+    """
 
     reader: ClipReader
     name: str
     source: VideoHeader
     header: VideoHeader
     question: dict[str, Any]
+    begin: tuple[tuple[float, VideoPacket], ...] = ()
+    whole: bool = False
 
     def recorded(self) -> Iterator[tuple[float, VideoPacket]]:
         """The packets, as `edge.video.Clip.recorded`; blocks. Raises VideoFormatError."""

@@ -11,13 +11,18 @@ from common import codec
 from common.video import VideoHeader, VideoPacket
 
 _HEADER = codec.encode_video_header("", VideoHeader("h264", b"", 16, 16, 1, 1, 25))
-_LOOKED_AT = [len(_HEADER).to_bytes(4, "big"), _HEADER, _HEADER]
 _PACKETS = codec.encode_video_packets([VideoPacket(0, 0, 0, True, b"x")])
+_LENGTH = len(_HEADER).to_bytes(4, "big")
+_HEADERS = [bytes(1), _LENGTH, _HEADER, _LENGTH, _HEADER]
+_LOOKED_AT = [*_HEADERS, bytes(4)]
 _LIES: dict[str, list[bytes]] = {
     "nothing": [],
     "no header": [bytes(4)],
     "noise": [os.urandom(200)],
-    "packets": [len(_PACKETS).to_bytes(4, "big"), _PACKETS, _PACKETS],
+    "packets": [bytes(1), len(_PACKETS).to_bytes(4, "big"), _PACKETS, len(_PACKETS).to_bytes(4, "big"), _PACKETS],
+    "one header": [bytes(1), _LENGTH, _HEADER],
+    "no times": [*_HEADERS, bytes(4), _PACKETS],
+    "noise behind": [*_HEADERS, os.urandom(200)],
 }
 _LATE_LIES: dict[str, list[bytes]] = {
     "late noise": [os.urandom(200)],

@@ -55,6 +55,17 @@ def test_the_same_packets_at_the_same_moments(
     assert list(clip.packets()) == list(here.packets())  # again
 
 
+def test_a_small_clip_takes_one_child_once(reader: ClipReader, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = reader.open(path)
+
+    def borrow() -> None:
+        raise AssertionError("a second child")
+
+    monkeypatch.setattr(reader.pool, "borrow", borrow)
+    assert clip.whole
+    assert list(clip.recorded()) == list(open_clip(path).recorded())
+
+
 @pytest.mark.parametrize("encoding", ["h264", "jpeg"])
 def test_the_sampled_frames(reader: ClipReader, path: Path, encoding: str) -> None:
     here = SampledClip(open_clip(path), encoding, 500)
@@ -109,10 +120,10 @@ def test_what_is_no_regular_file_holds_nobody_up(reader: ClipReader, tmp_path: P
 
 
 def test_clips_lie_inside_the_roots(path: Path, tmp_path: Path) -> None:
-    (tmp_path / "clip.mp4").write_bytes(path.read_bytes())
+    encode(tmp_path / "clip.mp4", "mpeg4", 600)  # more than what is read at once
     (tmp_path / "link.mp4").symlink_to(path)
     reader = ClipReader(allowed_in([str(tmp_path)]))
-    assert reader.open(tmp_path / "clip.mp4").header.frames == 30
+    assert reader.open(tmp_path / "clip.mp4").header.frames == 600
     for name in (path, tmp_path / "link.mp4", path.parent / "absent.mp4"):
         with pytest.raises(VideoFormatError, match="in none of the folders that may be named"):
             reader.open(name)
