@@ -70,6 +70,7 @@ class SessionSettings:
     give_up_after: float = 10.0  # without a link for so long, the edge finishes alone
     give_up_attempts: int = 24  # ... or after so many streams that brought no token
     give_up_lies: int = 6  # ... or after so many things that no cloud would say
+    give_up_lies_after: float = 3.0  # ... over so long at least: a line that mixes messages up may be over by then
     give_up_barren: float = 120.0  # ... or once streams have broken for so long, and none has brought a token
     drafts: bool = True  # False: the cloud decodes alone (cloud_only)
     cloud: bool = True  # False: the edge answers alone (edge_only)
@@ -106,6 +107,7 @@ class EdgeSession:
     _fruitless: int = 0  # streams since the last token
     _lost_since: float | None = None
     _lies: int = 0
+    _first_lie_at: float | None = None
     _barren_since: float | None = None  # the first loss since the last token
     _engine_failures: list[int] = field(default_factory=list)  # how much was committed at each
     _drafter_ready: bool = False
@@ -492,6 +494,7 @@ class EdgeSession:
         self._barren_since = now if self._barren_since is None else self._barren_since
         if isinstance(error, MisconductError | MessageError):
             self._lies += 1
+            self._first_lie_at = now if self._first_lie_at is None else self._first_lie_at
             self._actions.append(Distrust())
         if self.phase is not Phase.LOST:
             self._actions.append(Tell(f"{_kind_of_loss(error)} ({error}); reconnecting"))
@@ -501,7 +504,7 @@ class EdgeSession:
             self._end(complete, now=now)
             return
         waited, barren = now - self._lost_since, now - self._barren_since
-        unreached, lies = waited >= self.settings.give_up_after, self._lies >= self.settings.give_up_lies
+        unreached, lies = waited >= self.settings.give_up_after, self._distrusted(now)
         if unreached or lies or barren >= self._barren_limit or self._fruitless >= self.settings.give_up_attempts:
             if self.settings.drafts:
                 why = f"no link for {waited:.0f} s" if unreached else f"no token for {barren:.0f} s ({error})"
@@ -514,6 +517,11 @@ class EdgeSession:
         delay = max(delay, error.retry_after_ms / 1e3)  # who is told when to come back, comes back then
         self._attempts += 1
         self._connect(min(now + delay, self._lost_since + self.settings.give_up_after))
+
+    def _distrusted(self, now: float) -> bool:
+        if self._first_lie_at is None or self._lies < self.settings.give_up_lies:
+            return False
+        return now - self._first_lie_at >= self.settings.give_up_lies_after
 
     @property
     def _barren_limit(self) -> float:

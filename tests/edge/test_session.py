@@ -637,3 +637,29 @@ def test_edge_only_never_connects() -> None:
 def test_progress_is_measured_only(shell: Shell) -> None:
     assert shell.hear(Progress(Stage.PREFILL, 1_000, 2_000)) == []
     assert shell.session.figures.report(0)["stages"][-1]["name"] == "prefill"
+
+
+def test_a_line_that_mixes_messages_up_for_a_while_ends_no_answer() -> None:
+    shell = Shell(drafts=False)
+    shell.tell("connected")
+    for _ in range(20):
+        shell.commit([5])  # before the session was taken in
+        assert shell.phase() is Phase.LOST
+        shell.now += 0.1
+        shell.tell("connected")
+    shell.hear(Opened("session-0", 20, 16))
+    shell.commit([5])
+    assert shell.session.committed == [5]
+
+
+def test_a_cloud_that_keeps_lying_is_given_up() -> None:
+    shell = Shell(drafts=False)
+    shell.tell("connected")
+    began = shell.now
+    while shell.phase() is not Phase.DONE:
+        shell.commit([5])
+        shell.now += 0.5
+        shell.tell("connected")
+        assert shell.now - began < 5.0
+    (done,) = only(shell.actions, Done)
+    assert "isn't believed" in str(done.error)
