@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from common.errors import EngineError, EventSpecError, LinkError, MessageError
+from common.errors import EngineError, EventSpecError, LinkError
 from common.failures import error_of
 from common.prefix_hash import prefix_hash
 from common.types import (
@@ -45,8 +45,8 @@ from edge.estimates import IDS
 from edge.figures import Figures
 from edge.forms import ENCODINGS, StateBook, StateRows
 from edge.lessons import Lessons
+from edge.losses import Losses, is_lie, kind_of_loss
 
-_ENGINE_FAILURES = 3  # of one answer, each at another place, before the cloud is believed to fail at it
 _ALONE_JOB = 4  # tokens that are drafted at a time when nobody else will: an answer streams
 
 
@@ -103,13 +103,6 @@ class EdgeSession:
     _epoch: int = 0
     _draft_id: int = 0
     _draft_limit: int | None = None  # the cloud's credit: drafts may reach up to this position; None: it told none
-    _attempts: int = 0
-    _fruitless: int = 0  # streams since the last token
-    _lost_since: float | None = None
-    _lies: int = 0
-    _first_lie_at: float | None = None
-    _barren_since: float | None = None  # the first loss since the last token
-    _engine_failures: list[int] = field(default_factory=list)  # how much was committed at each
     _drafter_ready: bool = False
     _drafter_error: EventSpecError | None = None
     _job: DraftJob | BranchJob | None = None
@@ -122,6 +115,7 @@ class EdgeSession:
     def __post_init__(self) -> None:
         self.figures.started_at = self.started_at
         self._lessons = Lessons(self.length.estimates)
+        self._losses = Losses(self.settings)
         self._conduct = Conduct(self.opening.max_tokens, self.vocab_size, self.started_at)
         wanted = self.settings.branches if self.book is None and self.length.estimates.branching.pays else 0
         self._branches = Branches(wanted, self.eos_token_ids)
@@ -319,7 +313,7 @@ class EdgeSession:
         self._connect_pending = False
         if self.phase in (Phase.ALONE, Phase.DONE):
             return
-        if self._attempts > 0:
+        if self._losses.trying_again:
             self._epoch += 1
         self._draft_limit = None
         self._conduct.begin()
@@ -367,11 +361,10 @@ class EdgeSession:
             self._actions.append(SendVideo())
         self.phase = Phase.STREAMING
         self._agree_on_form(message.adapter)
-        self._fruitless += 1
+        self._losses.taken_in()
         if self.figures.introduced_at is not None:
             self.length.estimates.round_trip(now - self.figures.introduced_at)
         self.figures.opened(message, now)
-        self._lost_since = None
         self.length.limit(message.max_draft)
         if self._epoch > 0:
             self.sent = list(self.committed)
@@ -422,8 +415,7 @@ class EdgeSession:
         if dropped or self.sent[: len(self.committed)] != self.committed:
             self.sent = list(self.committed)
         self._credit(commit.draft_limit)
-        self._attempts = self._fruitless = 0
-        self._barren_since = None
+        self._losses.token()
         self._learn(commit, len(fresh), now)
         if not right and self._branches.alternatives:
             self._switch()
@@ -461,7 +453,7 @@ class EdgeSession:
         """The cloud refused: try again if that may help, finish alone if its engine failed, else tell the user."""
         if self.phase in (Phase.ALONE, Phase.DONE):
             return
-        if error.retryable or self._may_have_passed(error):
+        if error.retryable or self._losses.may_have_passed(error, len(self.committed)):
             self.link_lost(error, now)
             return
         if self._introduced:  # whoever refused (the video's call may have): the session must not wait to be resumed
@@ -470,14 +462,6 @@ class EdgeSession:
             self._go_alone(f"the cloud failed ({error})", now)
         else:
             self._end(error=error, now=now)
-
-    def _may_have_passed(self, error: EventSpecError) -> bool:
-        """An engine failed over this answer: computed again it may succeed, unless it fails twice at one place."""
-        failures, place = self._engine_failures, len(self.committed)
-        if not isinstance(error, EngineError) or place in failures or len(failures) >= _ENGINE_FAILURES:
-            return False
-        failures.append(place)
-        return True
 
     # ------------------------------------------------------------------------------------------ loss, the end
 
@@ -490,42 +474,26 @@ class EdgeSession:
         """The stream broke: try again with backoff; give up after a while. A second report of one loss is ignored."""
         if self.phase in (Phase.ALONE, Phase.DONE) or self._connect_pending:
             return
-        self._lost_since = now if self._lost_since is None else self._lost_since
-        self._barren_since = now if self._barren_since is None else self._barren_since
-        if isinstance(error, MisconductError | MessageError):
-            self._lies += 1
-            self._first_lie_at = now if self._first_lie_at is None else self._first_lie_at
+        self._losses.lost(error, now)
+        if is_lie(error):
             self._actions.append(Distrust())
         if self.phase is not Phase.LOST:
-            self._actions.append(Tell(f"{_kind_of_loss(error)} ({error}); reconnecting"))
+            self._actions.append(Tell(f"{kind_of_loss(error)} ({error}); reconnecting"))
         self.phase = Phase.LOST
         complete = self._complete(self.committed)
         if complete is not None:
             self._end(complete, now=now)
             return
-        waited, barren = now - self._lost_since, now - self._barren_since
-        unreached, lies = waited >= self.settings.give_up_after, self._distrusted(now)
-        if unreached or lies or barren >= self._barren_limit or self._fruitless >= self.settings.give_up_attempts:
-            if self.settings.drafts:
-                why = f"no link for {waited:.0f} s" if unreached else f"no token for {barren:.0f} s ({error})"
-                self._go_alone(f"the cloud isn't believed ({error})" if lies else why, now)
-            else:
-                why = "isn't believed" if lies else "can't be reached" if unreached else "brings no token"
-                self._end(error=LinkError(f"the cloud {why}: {error}"), now=now)
+        given_up = self._losses.given_up(now)
+        if given_up is None:
+            self._connect(self._losses.again_at(error, now))
             return
-        delay = min(self.settings.backoff_first * 2 ** min(self._attempts, 30), self.settings.backoff_longest)
-        delay = max(delay, error.retry_after_ms / 1e3)  # who is told when to come back, comes back then
-        self._attempts += 1
-        self._connect(min(now + delay, self._lost_since + self.settings.give_up_after))
-
-    def _distrusted(self, now: float) -> bool:
-        if self._first_lie_at is None or self._lies < self.settings.give_up_lies:
-            return False
-        return now - self._first_lie_at >= self.settings.give_up_lies_after
-
-    @property
-    def _barren_limit(self) -> float:
-        return max(self.settings.give_up_barren, self.settings.give_up_after)
+        what, how_long = given_up
+        if self.settings.drafts:
+            detail = "" if what == "can't be reached" else f" ({error})"
+            self._go_alone(f"{how_long or f'the cloud {what}'}{detail}", now)
+        else:
+            self._end(error=LinkError(f"the cloud {what}: {error}"), now=now)
 
     def _connect(self, at: float) -> None:
         self._connect_pending = True
@@ -583,9 +551,3 @@ class EdgeSession:
     def _show(self) -> None:
         provisional = self.belief[len(self.committed) :] if self._consistent else []
         self._actions.append(Show(tuple(self.committed), tuple(provisional)))
-
-
-def _kind_of_loss(error: EventSpecError) -> str:
-    if isinstance(error, MisconductError | MessageError):
-        return "the cloud isn't believed"
-    return "the cloud failed" if isinstance(error, EngineError) else "link lost"
