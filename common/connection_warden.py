@@ -21,7 +21,7 @@ log = logging.getLogger("eventspec.access")
 
 _LOOK_S, _CROWDED_LOOK_S = 0.25, 0.05
 _LOG_EVERY_S = 10.0
-_CROWD, _QUIET_S = 64, 2.0  # that many fewer than there were, for so long: their memory can go
+_CROWD, _QUIET_S = 64, 2.0  # that many fewer, or calls on them, than there were, for so long: their memory can go
 
 
 class ConnectionWarden:
@@ -45,7 +45,7 @@ class ConnectionWarden:
         self._looking: asyncio.Task[None] | None = None
         self._looked = clock()
         self._logged = float("-inf")
-        self._told = 0
+        self._told = self._begun = 0
         self.closed = 0
 
     def __len__(self) -> int:
@@ -62,6 +62,7 @@ class ConnectionWarden:
         if principal:
             connection.principal, connection.refused = principal, 0
         connection.running += 1
+        self._begun += 1
         connection.used = self._clock()
         try:
             yield
@@ -73,6 +74,7 @@ class ConnectionWarden:
         """A call on a peer's connection was refused."""
         if (key := peer_of(peer)) is not None:
             self._connection(key).refused += 1
+            self._begun += 1
 
     def _connection(self, key: Peer) -> Connection:
         if key not in self._connections:
@@ -101,12 +103,17 @@ class ConnectionWarden:
             with suppress(OSError):  # no descriptor is left to read the list with: others will be
                 closed = self.look()
             pause = _CROWDED_LOOK_S if closed else _LOOK_S
-            most = max(most, len(self))
-            quiet = quiet + pause if most - len(self) >= _CROWD and not closed else 0.0
+            size, self._begun = self._size(), 0
+            most = max(most, size)
+            quiet = quiet + pause if most - size >= _CROWD and not closed else 0.0
             if quiet >= _QUIET_S:
-                most, quiet = len(self), 0.0
+                most, quiet = size, 0.0
                 await asyncio.to_thread(give_back)
             await asyncio.sleep(pause)
+
+    def _size(self) -> int:
+        """Connections and calls on them, also those that began and ended since the last look: what takes memory."""
+        return len(self) + self._begun + sum(connection.running for connection in self._connections.values())
 
     def look(self) -> int:
         """Close what has to go; returns how many."""

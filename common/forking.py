@@ -27,6 +27,7 @@ main(settings["entries"])
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # threads can't be forked, and reserve memory
 _PATIENCE_S = 60.0  # a busy machine imports slowly
+_WARM_PATIENCE_S = 10.0  # once that is done, forking takes milliseconds: one that says nothing hangs
 
 
 class TemplateProcess:
@@ -50,10 +51,15 @@ class TemplateProcess:
         Raises:
             OSError: there is no room for a process.
         """
+        request = {"do": "fork", "entry": entry, "settings": settings}
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start(entry)
-            reply = self._ask({"do": "fork", "entry": entry, "settings": settings}, files)
+            try:
+                reply = self._ask(request, files)
+            except OSError:  # it died just now, or hangs: another one may do better, once
+                self._start(entry)
+                reply = self._ask(request, files)
         if "pid" not in reply:
             raise OSError(0, str(reply.get("error", "the template is gone")))
         return int(reply["pid"])
@@ -110,6 +116,7 @@ class TemplateProcess:
         except OSError:
             self._end()
             raise
+        self._control.settimeout(_WARM_PATIENCE_S)
         reply: dict[str, Any] = json.loads(data)
         return reply
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -37,11 +38,29 @@ def set_up(log_format: str, *, verbose: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if log_format == "json" else Lines())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(Sparing())
 
 
 def without_secrets(text: str) -> str:
     """The same with tokens and keys blackened."""
     return _SECRETS.sub("[hidden]", text)
+
+
+class Sparing(logging.Filter):
+    """Lets one record through every ten seconds: a stranger who resets calls gets one of gRPC's tracebacks for each."""
+
+    def __init__(self, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s, self._clock = every_s, clock
+        self._next = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """True if it is time for another one."""
+        now = self._clock()
+        due = now >= self._next
+        if due:
+            self._next = now + self._every_s
+        return due
 
 
 class Lines(logging.Formatter):

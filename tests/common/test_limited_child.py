@@ -16,6 +16,7 @@ import pytest
 
 from common.child_pool import ChildPool
 from common.errors import CapacityError, VideoFormatError
+from common.forking import template
 from common.limited_child import Limits
 
 _ENTRY = "tests.common.odd_children:make"
@@ -218,3 +219,21 @@ def test_threads_share_the_places_and_never_mix_answers(pool: ChildPool) -> None
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_template_that_hangs_or_dies_costs_no_request(
+    pool: ChildPool, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.forking._WARM_PATIENCE_S", 0.5)
+    assert ask(pool, b"echo:a") == b"a"
+    pool.close()  # the next one is forked
+    lost = template({})._process
+    assert lost is not None
+    monkeypatch.setattr(lost, "poll", lambda: None)  # it is lost in this moment
+    os.kill(lost.pid, how)
+    assert ask(pool, b"echo:b") == b"b"
+    assert gone(lost.pid)
+    pool.close()
+    monkeypatch.undo()
+    assert ask(pool, b"echo:c") == b"c"

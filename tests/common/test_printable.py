@@ -19,7 +19,7 @@ from common.ask import Answer, Notice, Report
 from common.cli import run_app, say
 from common.doctor import as_text, failure
 from common.errors import LinkError, MessageError
-from common.logs import JsonLines, Lines, in_session
+from common.logs import JsonLines, Lines, Sparing, in_session
 from common.printable import as_json, one_line, paragraphs
 from edge.display import LiveDisplay, PlainDisplay, answer_of, summary
 
@@ -190,3 +190,13 @@ def test_commands_print_through_one_place() -> None:
         r"edge/watch_cli.py: typer.echo(f'\r· ",
         r"edge/watch_cli.py: typer.echo(f'\r· ",
     ], "print it with common.cli.say"
+
+
+def test_a_flood_of_tracebacks_is_one_line_every_ten_seconds() -> None:
+    now = [0.0]
+    sparing = Sparing(clock=lambda: now[0])
+    passed = []
+    for now[0] in (0.0, 0.1, 5.0, 9.9, 10.1, 10.2, 30.0):
+        if sparing.filter(record("a call broke")):
+            passed.append(now[0])
+    assert passed == [0.0, 10.1, 30.0]
