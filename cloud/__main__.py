@@ -93,7 +93,8 @@ def serve(
     adapter: Annotated[
         str | None,
         typer.Option(
-            help="Folder of an adapter that the hidden states of drafters go through; edges need the same. [none]"
+            help="Adapter that the hidden states of drafters go through, a folder or a shipped one's name (tiny-L5F); "
+            "edges need the same. [none]"
         ),
     ] = None,
     tls_cert: Annotated[

@@ -26,6 +26,7 @@ from common.model_config import count_of, read_config
 from common.shipped import shipped_target
 
 _TARGETS = ("VideoLlavaForConditionalGeneration",)
+ASK_WITH = "give it --local-listen unix:PATH, and ask again"
 
 
 def examine(settings: CloudSettings) -> Iterator[Check]:
@@ -41,7 +42,7 @@ def examine(settings: CloudSettings) -> Iterator[Check]:
             ("tokenizer", partial(tokenizer, "tokenizer", folder)),
             ("sessions", partial(_sessions, settings, folder)),
             ("adapter", partial(_adapter, settings)),
-            ("listen", partial(listening, "listen", settings.listen, tls, settings.local_listen)),
+            ("listen", partial(listening, "listen", settings.listen, tls, settings.local_listen, ask_with=ASK_WITH)),
             ("metrics", partial(port, "metrics", settings.metrics)),
             ("certificate", partial(certificates, "certificate", tls)),
             ("revocation list", partial(revocation_list, settings.tls_crl, settings.tls_ca)),

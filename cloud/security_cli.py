@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 token_app = make_group("Tokens for edges: make new ones, list them, take them back. A daemon follows the file.")
 
-_FILE = Annotated[Path, typer.Option(help="The daemon's token file; made if it isn't there.")]
+_FILE = Annotated[Path, typer.Option(help="The daemon's token file.")]
 
 
 @token_app.command("new")
@@ -66,7 +66,7 @@ def token_revoke(
     id: Annotated[str, typer.Argument(help="Of the token, as `token list` shows it.")],  # noqa: A002
     file: _FILE = Path("tokens.toml"),
 ) -> None:
-    """Take a token back: a daemon refuses new calls with it within a second. Running streams end with their answers."""
+    """Take a token back: a daemon refuses new calls with it within a second, its streams end within two."""
     from common.access import render_tokens
     from common.errors import SettingsError
     from common.watched_file import write_private

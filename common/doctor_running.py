@@ -32,8 +32,11 @@ def port(name: str, address: str) -> Iterator[Check]:
         yield ok(name, f"{address} is free")
 
 
-def listening(name: str, address: str, tls: TlsFiles, beside: str = "") -> Iterator[Check]:
-    """Whether a daemon could listen there, and how the one is that does: asked at `beside` (unix:PATH), if given."""
+def listening(name: str, address: str, tls: TlsFiles, beside: str = "", *, ask_with: str) -> Iterator[Check]:
+    """Whether a daemon could listen there, and how the one is that does: asked at `beside` (unix:PATH), if given.
+
+    `ask_with` tells how else a daemon with TLS can be asked.
+    """
     problem = _taken(address)
     if not problem:
         yield ok(name, f"{address} is free")
@@ -43,7 +46,7 @@ def listening(name: str, address: str, tls: TlsFiles, beside: str = "") -> Itera
         yield warning(
             name,
             f"{address}: {problem}, and how a daemon with TLS is can't be asked from here",
-            "fine if the daemon runs already (give it --local-listen unix:PATH, and ask again); else choose another",
+            f"fine if the daemon runs already ({ask_with}); else choose another address",
         )
         return
     with grpc.insecure_channel(_reachable(place)) as channel:

@@ -92,6 +92,11 @@ class Reaching:
                 log.warning("%s; what was read before stays in force", error)
         return self._credentials
 
+    def renewed(self) -> bool:
+        """Whether the files of TLS have changed since the last channel was made, and those there now can be used."""
+        before = self._credentials
+        return before is not None and self._secured() is not before
+
     def _named(self, options: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         return [*options, ("grpc.ssl_target_name_override", self.reach.name)] if self.reach.name else options
 

@@ -83,10 +83,10 @@ class EdgeSettings(ModelSettings):
         most = MOST_BRANCHES
         require(-1 <= self.branches <= most, f"branches must be between 0 and {most}, or -1, not {self.branches}")
         require(self.max_answer_tokens >= 1, "max_answer_tokens must be at least 1")
-        require(self.give_up_after_s >= 0, "give_up_after_s can't be negative")
+        require(self.give_up_after_s >= 0, f"give_up_after_s must be at least 0, not {self.give_up_after_s}")
         require(self.max_message_bytes >= 65_536, "max_message_bytes must be at least 65536")
         require(self.sessions >= 1, "sessions must be at least 1")
-        require(self.grace_s >= 0, "grace_s can't be negative")
+        require(self.grace_s >= 0, f"grace_s must be at least 0, not {self.grace_s}")
         require(self.live_kbps >= 10, f"live_kbps must be at least 10, not {self.live_kbps}")
         forms = [form.value for form in DraftForm]
         require(self.draft_form in forms, f"draft_form must be one of {', '.join(forms)}, not {self.draft_form}")

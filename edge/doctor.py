@@ -40,7 +40,9 @@ from edge.doctor_tls import what_tls_says
 from edge.spool_folder import check
 
 _TARGETS = ("VideoLlavaForConditionalGeneration",)
+ASK_WITH = "`eventspec-edge status --edge-ca FILE --token-file FILE` asks it"
 _TOKEN = "--token-file FILE with a token for that cloud, of the scopes speculate, video and info"
+_CERTIFICATE = "--cloud-cert and --cloud-key with one that holds: `eventspec-cloud certs issue` makes it"
 _DRAFTERS = ("EventChat_llama", "EventGPT")
 _UPLOAD = 256 << 10  # bytes, sent once
 _SLOW_MBIT = 1.0
@@ -65,7 +67,7 @@ def examine(settings: EdgeSettings) -> Iterator[Check]:
             ("vision model", partial(_vision_model, settings)),
             ("target's tokenizer", partial(_target_tokenizer, settings.target_tokenizer)),
             ("adapter", partial(_adapter, settings)),
-            ("listen", partial(listening, "listen", settings.listen, settings.security.tls)),
+            ("listen", partial(listening, "listen", settings.listen, settings.security.tls, ask_with=ASK_WITH)),
             ("metrics", partial(port, "metrics", settings.metrics)),
             ("certificate", partial(certificates, "certificate", settings.security.tls)),
             ("revocation list", partial(revocation_list, settings.tls_crl, settings.tls_ca)),
@@ -139,10 +141,18 @@ def _spool(name: str) -> Iterator[Check]:
     yield ok("spool", found) if free > _LITTLE_DISK else warning("spool", found, "make room on that disk")
 
 
+def _todo(error: EventSpecError) -> str:
+    if isinstance(error, AccessError):
+        return _CERTIFICATE if "certificate" in str(error) else _TOKEN
+    return "look into the cloud's log"
+
+
 def _cloud(address: str, settings: EdgeSettings, drafter: Path) -> Iterator[Check]:
     """Reach it, in steps: each is of use only after the one before."""
     name = f"cloud {address}"
-    yield from certificates(f"{name}: CA", TlsFiles(settings.cloud_cert, settings.cloud_key, settings.cloud_ca))
+    yield from certificates(
+        f"{name}: certificate", TlsFiles(settings.cloud_cert, settings.cloud_key, settings.cloud_ca)
+    )
     host, _, number = address.rpartition(":")
     if not address.startswith("unix:"):
         try:
@@ -162,10 +172,10 @@ def _cloud(address: str, settings: EdgeSettings, drafter: Path) -> Iterator[Chec
             if state is not None:  # it is there, and says what is wrong
                 yield state
             if state is None:
-                found, todo = what_tls_says(address, settings.reach) or (str(error), "look into the cloud's log")
+                found, todo = what_tls_says(address, settings.reach) or (str(error), _todo(error))
                 yield failure(f"{name}: handshake", found, todo)
             elif state.state is State.OK:
-                todo = _TOKEN if isinstance(error, AccessError) else "look into the cloud's log"
+                todo = _todo(error)
                 yield failure(f"{name}: handshake", str(error), todo)
             return
         if (state := health_of(f"{name}: readiness", address, channel, reaching.metadata())) is not None:

@@ -131,11 +131,18 @@ class GrpcLink:
         except (asyncio.CancelledError, Exception) as error:  # the channel was closed meanwhile
             raise LinkError("the connection was given up") from error
 
+    def _follow_files(self) -> None:
+        """A connection keeps the certificate of its handshake: where another is there now, new calls get a new one."""
+        if self._reaching.renewed():
+            for channel in (self._drafts, self._video):
+                channel.retire(channel.current)
+
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (*self._reaching.metadata(), *tracing.metadata())
 
     async def info(self, timeout: float) -> ServerInfo:
         """The cloud's capabilities and limits."""
+        self._follow_files()
         channel, metadata = self._drafts.current, self._metadata()
         seals = Caller(_INFO, metadata)
         try:
@@ -152,6 +159,7 @@ class GrpcLink:
 
     async def open(self) -> GrpcStream:
         """Open a stream."""
+        self._follow_files()
         await self._drafts.connected()
         channel, metadata = self._drafts.current, self._metadata()
         return GrpcStream(
@@ -224,6 +232,7 @@ class GrpcLink:
             except EventSpecError as error:  # gRPC only logs it, and cancels the call
                 broken.append(error)
 
+        self._follow_files()
         channel = self._video.current
         try:
             await self._video.connected()

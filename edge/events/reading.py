@@ -72,7 +72,7 @@ class Request:
         end = "its end" if self.duration_us is None else f"{self.start_us + self.duration_us:,} us"
         raise EventFormatError(
             f"there are no events from {self.start_us:,} us to {end}: choose a window inside the recording "
-            "(`eventspec-edge events inspect` tells its length)"
+            "(`eventspec-edge events info` tells its length)"
         )
 
 

@@ -15,6 +15,7 @@ from common.reach import Reaching
 from common.rpc import channel_options, error_of_status
 from common.sealing import Caller
 from common.types import Close, Failure, FailureCode, Finished, Opened
+from edge.link import GrpcLink, LinkSettings
 from edge.video import Clip
 from tests.cloud.test_security import info, peers, reach, server_tls
 from tests.cloud.test_service import TRUTH, clip, opening, serving, whole
@@ -53,6 +54,27 @@ async def test_every_method_is_closed_to_it(monkeypatch: pytest.MonkeyPatch, cer
             with pytest.raises(grpc.aio.AioRpcError):
                 await asyncio.wait_for(watching.read(), 5)
         assert await info(address, reach(certs, "edge-2")) == "fake"
+
+
+async def test_an_edge_that_runs_goes_on_with_the_certificate_put_in_its_place(
+    monkeypatch: pytest.MonkeyPatch, certs: Path
+) -> None:
+    async with serving(monkeypatch, **closed(certs)) as served:
+        link = GrpcLink(LinkSettings(served.daemon.address, reach=reach(certs, "edge-1")))
+        try:
+            assert (await link.info(timeout=5)).model_name == "fake"
+            revoke(certs, certs / "edge-1.pem")
+            with pytest.raises(AuthenticationError, match="was revoked"):
+                await link.info(timeout=5)
+            issue(certs, "edge-1")
+            assert (await link.info(timeout=5)).model_name == "fake"
+            stream = await link.open()
+            await stream.send(opening())
+            word, _ = await asyncio.wait_for(stream.receive(), 5)
+            assert isinstance(word, Opened)
+            await stream.close()
+        finally:
+            await link.close()
 
 
 async def test_its_streams_end_and_a_new_certificate_goes_on(

@@ -37,6 +37,7 @@ from common.server import DaemonServer
 from common.settings import ModelSettings
 from common.shipped import shipped_drafter, shipped_target
 from edge.config import EdgeSettings
+from edge.doctor import ASK_WITH
 from edge.doctor import examine as examine_edge
 
 NOBODY, FREE = "127.0.0.1:1", "127.0.0.1:0"
@@ -276,13 +277,13 @@ async def test_a_daemon_that_runs_is_asked_how_it_is(tmp_path: Path) -> None:
     try:
         address = await server.listen("127.0.0.1:0", f"unix:{tmp_path}/local")
         for beside in ("", f"unix:{tmp_path}/local", f"unix:{tmp_path}/nobody"):
-            (loading,) = await checked(partial(listening, "listen", address, TlsFiles(), beside))
+            (loading,) = await checked(partial(listening, "listen", address, TlsFiles(), beside, ask_with=""))
             assert loading.state is State.FAILURE
             assert "isn't ready" in loading.found and "engine" in loading.todo
         await server.serve(grpc.method_handlers_generic_handler(codec.SERVICE, {}))
-        (ready,) = await checked(lambda: listening("listen", address, TlsFiles()))
+        (ready,) = await checked(lambda: listening("listen", address, TlsFiles(), ask_with=""))
         assert ready.state is State.OK and "ready" in ready.found
-        (there,) = await checked(lambda: listening("listen", f"unix:{tmp_path}/local", TlsFiles()))
+        (there,) = await checked(lambda: listening("listen", f"unix:{tmp_path}/local", TlsFiles(), ask_with=""))
         assert there.state is State.OK and "ready" in there.found
     finally:
         await server.stop(0.0)
@@ -291,8 +292,17 @@ async def test_a_daemon_that_runs_is_asked_how_it_is(tmp_path: Path) -> None:
 def test_something_else_that_listens() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody takes what comes
-        (check,) = listening("listen", f"127.0.0.1:{taken.getsockname()[1]}", TlsFiles())
+        (check,) = listening("listen", f"127.0.0.1:{taken.getsockname()[1]}", TlsFiles(), ask_with="")
     assert check.state is State.WARNING and "no daemon of eventspec" in check.found
+
+
+def test_an_edge_with_tls_that_listens_already() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        tls, address = TlsFiles("edge.pem", "edge.key"), f"127.0.0.1:{taken.getsockname()[1]}"
+        (check,) = listening("listen", address, tls, ask_with=ASK_WITH)
+    assert check.state is State.WARNING
+    assert "eventspec-edge status" in check.todo and "--local-listen" not in check.todo  # the edge has no such flag
 
 
 @pytest.fixture
@@ -326,6 +336,23 @@ async def test_what_is_wrong_with_tls_to_the_cloud(pki: Path, fault: str) -> Non
         check = checks[f"cloud {address}: handshake"]
         assert check.state is State.FAILURE
         assert found in check.found and todo in check.todo
+    finally:
+        await server.stop(0.0)
+
+
+async def test_a_client_certificate_that_was_revoked(pki: Path) -> None:
+    own = pki / "pki"
+    files = TlsFiles(f"{own}/cloud.pem", f"{own}/cloud.key", f"{own}/ca.pem")
+    revoke(own, own / "edge-1.pem")
+    server = DaemonServer(codec.SERVICE, 1 << 20, Security(files, crl=f"{own}/crl.pem"))
+    try:
+        address = await server.listen("127.0.0.1:0")
+        cert, key = f"{own}/edge-1.pem", f"{own}/edge-1.key"
+        settings = EdgeSettings(cloud=address, cloud_ca=f"{own}/ca.pem", listen=FREE, cloud_cert=cert, cloud_key=key)
+        checks = {check.name: check for check in await checked(lambda: examine_edge(settings))}
+        check = checks[f"cloud {address}: handshake"]
+        assert check.state is State.FAILURE
+        assert "was revoked" in check.found and "certs issue" in check.todo
     finally:
         await server.stop(0.0)
 
