@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from common.allowance import Allowance
 from common.errors import CapacityError
 
 _BUSY_MS = 1_000
@@ -33,29 +34,6 @@ class ClientLimits:
     calls: int = 256
     video_bytes_per_s: float = 64 << 20
     strikes: int = 10
-
-
-@dataclass
-class Allowance:
-    """A token bucket: `rate` a second, at most `burst` at once. What was taken too much has to be waited for."""
-
-    rate: float
-    burst: float
-    _left: float = field(init=False)
-    _at: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._left = self.burst
-
-    def take(self, amount: float, now: float) -> float:
-        """Take it; returns the seconds to wait before more is read."""
-        self._left = min(self.burst, self._left + (now - self._at) * self.rate) - amount
-        self._at = now
-        return max(0.0, -self._left / self.rate)
-
-    def full(self, now: float) -> bool:
-        """True if nothing is remembered of the past."""
-        return self._left + (now - self._at) * self.rate >= self.burst
 
 
 @dataclass

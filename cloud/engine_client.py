@@ -19,7 +19,6 @@ from typing import Any, Protocol
 import zmq
 import zmq.asyncio
 
-from cloud.admission import Allowance
 from cloud.blame import Blame
 from cloud.config import EngineSettings
 from cloud.engine_start import bounded_socket, first_word
@@ -30,6 +29,7 @@ from cloud.messages import EngineMessage, FrameSpec, Park
 from cloud.pulse import LOOK_S, Pulse
 from cloud.restarts import Restarts
 from cloud.state_page import Held, StateReader
+from common.allowance import Allowance
 from common.errors import EngineDeadError, EngineError, MessageError, ModelError
 from common.scratch import ScratchFolder
 from common.types import Cancel, Close, Commit, Open, ServerInfo

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from cloud.admission import Admission, Allowance
+from cloud.admission import Admission
 from cloud.config import CloudSettings
 from cloud.draining import Draining
 from cloud.engine_client import EngineClient
@@ -27,6 +27,7 @@ from cloud.messages import Park
 from cloud.streams import SessionStream, StreamTable
 from cloud.video_intake import VideoIntake
 from common import codec
+from common.allowance import Allowance
 from common.door import Door, Principal
 from common.errors import (
     CapacityError,

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
-from cloud.admission import Admission, Allowance
+from cloud.admission import Admission
 from cloud.backlog import Backlog, cost
 from cloud.config import CloudSettings
 from cloud.decoding_places import DecodingPlaces
@@ -22,6 +22,7 @@ from cloud.messages import Alive, Frames, LiveFrames, OpenClip, VideoFailed
 from cloud.streams import StreamTable
 from cloud.turns import FairTurns
 from common import codec
+from common.allowance import Allowance
 from common.decoding import decoding_children
 from common.errors import EngineError, EventSpecError, MessageError, SessionError, VideoFormatError
 from common.replay import load_profile

@@ -28,6 +28,7 @@ class ConnectionLimits:
         settling_s: a connection that is younger isn't one too many of its host: its first call is on its way.
         refusals: calls that were refused on a connection, with none let in between, after which it goes.
         idle_s: after which a known connection without calls is closed, in a way that costs its peer one connect.
+        calls_per_s: that one principal may begin; a connection on which it begins more is closed.
     """
 
     total: int = 1024
@@ -40,6 +41,7 @@ class ConnectionLimits:
     settling_s: float = 1.0
     refusals: int = 64
     idle_s: float = 1_800.0
+    calls_per_s: float = 400.0
 
     @classmethod
     def of(cls, total: int) -> ConnectionLimits:
@@ -58,6 +60,7 @@ class Connection:
         principal: whose it is; empty: a stranger's.
         running: calls at the moment.
         refused: calls that were refused since the last one that was let in.
+        flooding: more calls were begun on it than its principal may.
         closing: it was told to go.
     """
 
@@ -67,6 +70,7 @@ class Connection:
     principal: str = ""
     running: int = 0
     refused: int = 0
+    flooding: bool = False
     closing: bool = False
 
 
@@ -74,14 +78,18 @@ def excess(connections: Iterable[Connection], limits: ConnectionLimits, now: flo
     """The connections that have to go. Those that are closing don't count any more."""
     known: list[Connection] = []
     strangers: list[Connection] = []
+    flooding: list[Connection] = []
     for connection in connections:
         if connection.closing:
+            continue
+        if connection.flooding:
+            flooding.append(connection)
             continue
         trusted = connection.principal and connection.refused <= limits.refusals
         (known if trusted else strangers).append(connection)
     gone = _known_excess(known, limits)
     room = max(min(limits.strangers, limits.total - len(known) + len(gone)), limits.strangers_per_host)
-    return gone + _strangers_excess(strangers, limits, room, now)
+    return flooding + gone + _strangers_excess(strangers, limits, room, now)
 
 
 def _known_excess(known: Sequence[Connection], limits: ConnectionLimits) -> list[Connection]:

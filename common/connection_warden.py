@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from common.accepted_sockets import Accepted, AcceptedSockets, Peer, peer_of
+from common.call_rates import CallRates
 from common.connection_limits import Connection, ConnectionLimits, excess
 from common.memory import give_back
 
@@ -42,6 +43,7 @@ class ConnectionWarden:
         self._clock = clock
         self._connections: dict[Peer, Connection] = {}
         self._inodes: dict[Peer, int] = {}
+        self._rates = CallRates(limits.calls_per_s)
         self._looking: asyncio.Task[None] | None = None
         self._looked = clock()
         self._logged = float("-inf")
@@ -61,6 +63,7 @@ class ConnectionWarden:
         connection = self._connection(key)
         if principal:
             connection.principal, connection.refused = principal, 0
+            connection.flooding = connection.flooding or self._rates.over(principal, self._clock())
         connection.running += 1
         self._begun += 1
         connection.used = self._clock()

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.admission import Admission, Allowance, ClientLimits
+from cloud.admission import Admission, ClientLimits
 from cloud.turns import FairTurns
 from common import codec
 from common.access import Scope
+from common.allowance import Allowance
 from common.errors import CapacityError
 from common.live import LiveWindow
 from common.types import Draft, Failure, FailureCode, Opened

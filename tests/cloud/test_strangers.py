@@ -253,3 +253,19 @@ async def test_a_principal_has_as_many_connections_as_it_may(tmp_path: Path) -> 
         await until(lambda: sum(channel.get_state() is ready for channel in channels) <= 4)
         for channel in channels[:2]:  # they connect again, and others of the same principal go
             assert await served.echo(channel) == b"x"
+
+
+async def test_a_principal_that_begins_calls_without_end_loses_its_connection(tmp_path: Path) -> None:
+    """It gets as many answers as it may, then its connections go, and come again once it rests."""
+    limits = replace(LIMITS, calls_per_s=20.0)
+    async with serving(tmp_path, limits) as served, served.channel() as greedy:
+        answered, lost = 0, 0
+        async with asyncio.timeout(30):
+            while not lost:
+                try:
+                    answered += await served.echo(greedy) == b"x"
+                except grpc.aio.AioRpcError:
+                    lost += 1
+        assert answered >= 80  # four seconds' worth at once
+        await asyncio.sleep(2.0)
+        assert await served.works()
