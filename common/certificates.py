@@ -89,7 +89,8 @@ def revoke(folder: Path, certificate: Path) -> Path:
     """Add a certificate to the list of the authority in a folder; returns the list's file.
 
     Raises:
-        SettingsError: a file can't be read, or the certificate is of another authority.
+        SettingsError: a file can't be read, the certificate is of another authority, or it is a server's: edges don't
+            look at the list.
     """
     authority, authority_key = _read_authority(folder)
     try:
@@ -99,6 +100,10 @@ def revoke(folder: Path, certificate: Path) -> Path:
         raise SettingsError(f"can't read {certificate}: {error.strerror}") from error
     except (ValueError, TypeError, InvalidSignature) as error:
         raise SettingsError(f"{certificate} holds no certificate of the authority in {folder}") from error
+    if not _for_clients(revoked):
+        raise SettingsError(
+            f"{certificate} is a server's, and only servers look at the list: make a new authority, and give it to the edges"
+        )
     path = folder / _CRL
     try:
         listed = list(x509.load_pem_x509_crl(path.read_bytes())) if path.exists() else []
@@ -225,3 +230,12 @@ def _write(folder: Path, name: str, certificate: x509.Certificate, key: Key) -> 
     (folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_private(folder / f"{name}.key", pem.decode())
+
+
+def _for_clients(certificate: x509.Certificate) -> bool:
+    """Whether a certificate may be a client's: one that names no purpose may."""
+    try:
+        purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes

@@ -123,7 +123,7 @@ class ReadClip:
 
         def give_back(_: object) -> None:
             with contextlib.suppress(RuntimeError):  # the threads are gone: so is the daemon, soon
-                loop.run_in_executor(threads, batches.close)
+                loop.run_in_executor(threads, _close, batches)
 
         try:
             while True:
@@ -140,6 +140,12 @@ class ReadClip:
         """The packets, read in threads. Raises VideoFormatError."""
         async for _, packet in self.taken(threads):
             yield packet
+
+
+def _close(batches: Generator[Batch, None, None]) -> None:
+    """Give the child back; if a thread still reads, that happens when it lets go."""
+    with contextlib.suppress(ValueError):
+        batches.close()
 
 
 def _asked(child: LimitedChild, name: str, question: dict[str, Any], more: bytes = b"") -> memoryview:

@@ -22,6 +22,7 @@ from edge.spool import Journal, Progress, Spool, Spooled
 _LOOK_S = 0.01
 _KEPT_S = 300.0  # an answer that nobody has taken, or might ask for again
 _KEPT = 64
+_SWEEP_S = 30.0  # between two looks for answers to forget
 
 
 class Answers(Protocol):
@@ -69,6 +70,7 @@ class AnswerDesk:
         self._entries: dict[str, Entry] = {}
         self._unnamed = 0  # answers without a name, which end with their call
         self._stopping = False
+        self._sweeping: asyncio.Task[None] | None = None
 
     @property
     def orphans(self) -> int:
@@ -209,8 +211,14 @@ class AnswerDesk:
                 self._begin(spooled.ask, spooled.progress, orphan=True)
             else:
                 self._keep(spooled)
-        self._sweep()
+        self._sweeping = asyncio.create_task(self._sweep_on())
         return self.orphans
+
+    async def _sweep_on(self) -> None:
+        """Questions and answers don't stay on the disk for longer because nobody asks anything."""
+        while True:
+            self._sweep()
+            await asyncio.sleep(_SWEEP_S)
 
     def _keep(self, spooled: Spooled) -> None:
         entry = Entry(spooled.ask, self._spool.journal(spooled.ask.answer_id, spooled.progress))
@@ -232,6 +240,7 @@ class AnswerDesk:
             if entry.journal is not None:
                 entry.journal.parting = True
         tasks = [entry.task for entry in self._entries.values() if entry.task is not None]
+        tasks += [self._sweeping] if self._sweeping is not None else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

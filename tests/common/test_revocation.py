@@ -51,6 +51,11 @@ def test_a_revoked_certificate_is_refused_and_no_other(folder: Path) -> None:
         lists.check(certificate(folder))
 
 
+def test_a_servers_certificate_isnt_revoked_where_nobody_would_look(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="only servers look at the list"):
+        revoke(folder, folder / "cloud.pem")
+
+
 def test_another_certificate_of_the_same_name_is_good(folder: Path) -> None:
     before = certificate(folder)
     revoke(folder, folder / "edge-1.pem")

@@ -187,6 +187,24 @@ async def test_what_nobody_takes_is_forgotten(tmp_path: Path, disk: ThreadPoolEx
     assert journals(tmp_path) == [ID]
 
 
+async def test_what_nobody_takes_is_forgotten_while_nobody_asks(
+    tmp_path: Path, disk: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("edge.desk._SWEEP_S", 0.01)
+    slow = Slow()
+    desk = AnswerDesk(slow, Spool(tmp_path, disk), disk, clock=lambda: now)
+    await desk.recover()
+    slow.say(4)
+    await follow(desk)
+    assert journals(tmp_path) == [ID]
+    now = 1000.0
+    async with asyncio.timeout(10):
+        while journals(tmp_path):
+            await asyncio.sleep(0.01)
+    await desk.stop()
+
+
 async def test_a_disk_that_fails_is_one_notice(tmp_path: Path, disk: ThreadPoolExecutor) -> None:
     slow = Slow()
     spool = Spool(tmp_path / "spool", disk)
