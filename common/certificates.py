@@ -102,7 +102,7 @@ def revoke(folder: Path, certificate: Path) -> Path:
         raise SettingsError(f"{certificate} holds no certificate of the authority in {folder}") from error
     if not _for_clients(revoked):
         raise SettingsError(
-            f"{certificate} is a server's, and only servers look at the list: make a new authority, and give it to the edges"
+            f"{certificate} is a server's, and only servers look at the list: make a new authority for the edges"
         )
     path = folder / _CRL
     try:
