@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,10 +23,10 @@ SECRET = b"S3CR3T!!"
 
 def _tangle(path: Path) -> None:
     """Lists that name each other, 24 deep: written out they would be gigabytes."""
-    deep: list[object] = []
-    for _ in range(24):
-        deep = [deep, deep]
-    _pickled(path, pickle.dumps({"event_data": deep}, protocol=4))
+    data = b"\x80\x04}\x94\x8c\x0aevent_data\x94"  # a dict and its key, remembered as 0 and 1
+    data += b"]\x94(" * 24 + b"]\x94"  # lists, each in the one before, remembered as 2 to 26
+    data += b"".join(b"h" + bytes([number]) + b"e" for number in range(26, 2, -1))  # and each in it again
+    _pickled(path, data + b"s.")
 
 
 def _nested(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import resource
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,8 @@ def fuzz(target: str, seconds: int, keep: Path) -> subprocess.CompletedProcess[s
     keep.mkdir(parents=True, exist_ok=True)
     seeds = CORPUS / target
     if GUIDED:
-        options = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-max_len=16384"]
+        own_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # the kernel counts it to a child's peak
+        options = [f"-max_total_time={seconds}", "-timeout=20", f"-rss_limit_mb={own_mb + 2_048}", "-max_len=16384"]
         options += ["-print_final_stats=1", "-verbosity=0", f"-artifact_prefix={keep}/", str(keep), str(seeds)]
         command = [sys.executable, "-c", _WITH_ATHERIS, target, *options]
     else:

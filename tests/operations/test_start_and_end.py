@@ -94,6 +94,14 @@ def test_a_daemon_that_loads_lives_and_isnt_ready(side: str, tmp_path: Path) -> 
         assert health(tmp_path, "readiness") == SERVING
 
 
+@pytest.fixture(autouse=True)
+def hang_ups_are_heard() -> Iterator[None]:
+    """Also where the tests themselves run under nohup, which children inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("flag", ["--listen", "--metrics"])
 def test_a_port_that_is_taken_is_found_before_anything_loads(side: str, flag: str, tmp_path: Path) -> None:
