@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import replace
@@ -133,13 +134,18 @@ def _scoped(ask: AskRequest, seals: Callee) -> AskRequest:
     return replace(ask, answer_id=hashlib.blake2b(ask.answer_id.encode(), digest_size=16).hexdigest())
 
 
+async def _next(items: AsyncGenerator[T, None]) -> T | None:
+    return await anext(items, None)
+
+
 async def _signed(items: AsyncGenerator[T, None]) -> AsyncGenerator[T | None, None]:
     """The items; None as a sign of life where there is none for a while."""
     coming: asyncio.Future[T | None] | None = None
+    context = contextvars.copy_context()  # one for all steps: what is logged of a session bears its id
     async with contextlib.aclosing(items):
         try:
             while True:
-                coming = coming or asyncio.ensure_future(anext(items, None))
+                coming = coming or asyncio.create_task(_next(items), context=context)
                 await asyncio.wait({coming}, timeout=SIGN_S)
                 if not coming.done():
                     yield None

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import cloud.__main__
 from benchmarks.clips import ClipQuestion, load_questions
-from benchmarks.faults.victims import talkative
+from benchmarks.faults.victims import PACED, talkative
 from benchmarks.processes import DaemonProcess, start_cloud, start_edge
 from common.shipped import shipped_drafter, shipped_target
 from tests.e2e.pairs import ask
@@ -32,7 +32,9 @@ class Three:
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Three]:
     folder = tmp_path_factory.mktemp("models")
     target, drafter = talkative(shipped_target(), folder / "target"), talkative(shipped_drafter(), folder / "drafter")
-    clouds = [start_cloud("--model", str(target), *METRICS) for _ in range(2)]
+    (folder / "paced.toml").write_text(PACED)  # so slow that an answer isn't over before it is struck
+    slow = ["--replay", str(folder / "paced.toml"), "--max-draft", "2"]
+    clouds = [start_cloud("--model", str(target), *METRICS, *more) for more in (slow, [])]
     started = list(clouds)
     try:
         for cloud in clouds:
