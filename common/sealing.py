@@ -24,6 +24,7 @@ from zlib import crc32
 
 from common.access import AUTHORIZATION
 from common.errors import LinkError
+from common.varint import varint
 
 _TAG = bytes([15 << 3 | 5])
 _SIZE = len(_TAG) + 4
@@ -167,28 +168,17 @@ def _ends_with_checksum(data: bytes) -> bool:
     while at < len(data):  # an unsealed message may have the tag's byte in that place by chance
         if at == end:
             return True
-        tag, at = _varint(data, at)
+        tag, at = varint(data, at)
         match tag & 7:
             case 0:
-                _, at = _varint(data, at)
+                _, at = varint(data, at)
             case 1:
                 at += 8
             case 2:
-                size, at = _varint(data, at)
+                size, at = varint(data, at)
                 at += size
             case 5:
                 at += 4
             case _:
                 return True
     return at > len(data)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends."""
-    value = shift = 0
-    for place in range(at, min(at + 10, len(data))):
-        value |= (data[place] & 127) << shift
-        if data[place] < 128:
-            return value, place + 1
-        shift += 7
-    return value, len(data) + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from common.errors import MessageError
+from common.varint import varint
 
 UNCOUNTED = 16 << 10  # bytes of a message that is parsed as it is
 MAX_STRUCTURE = 256 << 10  # bytes of numbers, lists of numbers, small messages and unknown fields
@@ -62,20 +63,9 @@ class _Count:
     def _add(self, size: int) -> None:
         """A field, and bytes that count. Raises MessageError."""
         self._fields += 1
-        self._bytes += size
+        self._bytes += max(0, size)
         if self._fields > MAX_FIELDS or self._bytes > MAX_STRUCTURE:
             raise MessageError(
                 f"a message of {len(self._data):,} bytes has too many parts ({MAX_FIELDS:,} fields, and "
                 f"{MAX_STRUCTURE:,} bytes of numbers and small messages, are taken): send them in several"
             )
-
-
-def varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number at `at`, and where it ends; the end of the data if it has none."""
-    value = shift = 0
-    for place in range(at, min(at + 10, len(data))):
-        value |= (data[place] & 127) << shift
-        if data[place] < 128:
-            return value, place + 1
-        shift += 7
-    return value, len(data)
