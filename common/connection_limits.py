@@ -29,6 +29,8 @@ class ConnectionLimits:
         refusals: calls that were refused on a connection, with none let in between, after which it goes.
         idle_s: after which a known connection without calls is closed, in a way that costs its peer one connect.
         calls_per_s: that one principal may begin; a connection on which it begins more is closed.
+        stranger_calls_per_s: that strangers of one host may begin (health checks); over it, those connections are
+            closed that begin more than a few a second themselves.
     """
 
     total: int = 1024
@@ -42,6 +44,7 @@ class ConnectionLimits:
     refusals: int = 64
     idle_s: float = 1_800.0
     calls_per_s: float = 400.0
+    stranger_calls_per_s: float = 200.0
 
     @classmethod
     def of(cls, total: int) -> ConnectionLimits:

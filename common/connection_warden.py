@@ -22,6 +22,7 @@ log = logging.getLogger("eventspec.access")
 
 _LOOK_S, _CROWDED_LOOK_S = 0.25, 0.05
 _LOG_EVERY_S = 10.0
+_CHECKS_PER_S = 5.0  # of one stranger's connection: who watches over a daemon's health needs less
 _CROWD, _QUIET_S = 64, 2.0  # that many fewer, or calls on them, than there were, for so long: their memory can go
 
 
@@ -44,6 +45,8 @@ class ConnectionWarden:
         self._connections: dict[Peer, Connection] = {}
         self._inodes: dict[Peer, int] = {}
         self._rates = CallRates(limits.calls_per_s)
+        self._hosts = CallRates(limits.stranger_calls_per_s)
+        self._strangers = CallRates(_CHECKS_PER_S)
         self._looking: asyncio.Task[None] | None = None
         self._looked = clock()
         self._logged = float("-inf")
@@ -64,6 +67,9 @@ class ConnectionWarden:
         if principal:
             connection.principal, connection.refused = principal, 0
             connection.flooding = connection.flooding or self._rates.over(principal, self._clock())
+        elif not connection.principal:
+            host, own = self._hosts.over(key[0], self._clock()), self._strangers.over(str(key), self._clock())
+            connection.flooding = connection.flooding or (host and own)
         connection.running += 1
         self._begun += 1
         connection.used = self._clock()

@@ -177,7 +177,7 @@ async def test_an_edge_that_was_idle_for_too_long_asks_without_an_error(tmp_path
 
 async def test_ten_thousand_health_watches(tmp_path: Path) -> None:
     """They cost 108 MB, and nobody bounded them; readiness is still told, and still watched."""
-    async with serving(tmp_path, LIMITS) as served, served.channel() as honest:
+    async with serving(tmp_path, replace(LIMITS, stranger_calls_per_s=1e6)) as served, served.channel() as honest:
         stub = health_pb2_grpc.HealthStub(honest)
         request = health_pb2.HealthCheckRequest(service="readiness")
         watching = stub.Watch(request)
@@ -269,3 +269,22 @@ async def test_a_principal_that_begins_calls_without_end_loses_its_connection(tm
         assert answered >= 80  # four seconds' worth at once
         await asyncio.sleep(2.0)
         assert await served.works()
+
+
+async def test_a_flood_of_health_checks_loses_its_connections_and_no_others(tmp_path: Path) -> None:
+    limits = replace(LIMITS, stranger_calls_per_s=10.0)
+    request = health_pb2.HealthCheckRequest(service="readiness")
+    async with serving(tmp_path, limits) as served, served.channel() as checker, served.channel() as flood:
+        stub, theirs = health_pb2_grpc.HealthStub(checker), health_pb2_grpc.HealthStub(flood)
+        assert (await stub.Check(request)).status == SERVING
+        lost = 0
+        async with asyncio.timeout(30):
+            while not lost:
+                try:
+                    await theirs.Check(request)
+                except grpc.aio.AioRpcError:
+                    lost += 1
+        for _ in range(5):
+            assert (await stub.Check(request)).status == SERVING
+            await asyncio.sleep(0.1)
+        assert checker.get_state() is grpc.ChannelConnectivity.READY
