@@ -95,7 +95,8 @@ class LimitedChild:
         except TimeoutError:
             raise self._failed(f"it took more than {self._limits.wall_s:g} s") from None
         except OSError as error:
-            raise self._failed("it crashed, or ran out of processor time") from error
+            why = "it crashed, ran out of processor time, or was ended since this machine has no memory left"
+            raise self._failed(why, "try again, and if that fails, too, ") from error
         if kind == REPLY:
             return reply
         if kind == REFUSED:
@@ -163,9 +164,9 @@ class LimitedChild:
             raise TimeoutError
         self._socket.settimeout(left)
 
-    def _failed(self, why: str) -> EventSpecError:
+    def _failed(self, why: str, advice: str = "") -> EventSpecError:
         self.usable = False
-        return self._error(f"reading it was given up, since {why}: the data is damaged, hostile or too large")
+        return self._error(f"reading it was given up, since {why}: {advice}the data is damaged, hostile or too large")
 
 
 def _printable(text: bytes) -> str:

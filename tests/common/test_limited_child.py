@@ -72,7 +72,7 @@ def test_a_refusal_is_one_line_and_the_child_lives_on(pool: ChildPool) -> None:
         (b"segv", "it crashed"),
         (b"leave", "it crashed"),
         (b"cut", "it crashed"),
-        (b"spin", "it crashed, or ran out of processor time"),
+        (b"spin", "it crashed, ran out of processor time, or was ended"),
         (b"bomb", "it needs more than 1,024 MiB of memory"),
         (b"garbage", "it sent nonsense"),
         (b"long:100001", "its reply of 100,001 bytes is too long"),
